@@ -1,0 +1,9 @@
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+namespace quire {
+
+void bind_cpu_features(nanobind::module_& m);
+
+}  // namespace quire

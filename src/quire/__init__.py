@@ -1,0 +1,34 @@
+"""Quire: an LLM serving engine with a library in it.
+
+Names are resolved when first used, so that `import quire` costs nothing and what needs no torch never loads it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from quire.errors import QuireError as QuireError
+    from quire.llm import LLM as LLM
+    from quire.sampling_params import SamplingParams as SamplingParams
+    from quire.sampling_params import StructuredOutputs as StructuredOutputs
+
+_HOMES = {
+    "LLM": "quire.llm",
+    "QuireError": "quire.errors",
+    "SamplingParams": "quire.sampling_params",
+    "StructuredOutputs": "quire.sampling_params",
+}
+
+__all__ = ["LLM", "QuireError", "SamplingParams", "StructuredOutputs", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'quire' has no attribute {name!r}; it has {', '.join(sorted(_HOMES))}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

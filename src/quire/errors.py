@@ -1,0 +1,55 @@
+"""Every error that a user of Quire can cause or must know of.
+
+    QuireError
+    ├── ConfigError            a knob of the engine has a value it cannot have        (also a ValueError)
+    ├── InvalidRequestError    a prompt or a sampling parameter cannot be served      (also a ValueError)
+    ├── ModelLoadError         a model directory, file or tensor is not what it should be
+    ├── CapacityError          the machine has too little of something, and what to change
+    └── EngineClosedError      the engine was closed, or died; nothing more will come
+
+A message holds the value that was given, what is allowed, and what to do. `suggest` adds the nearest name.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+
+class QuireError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class ConfigError(QuireError, ValueError):
+    """A knob of the engine has a value it cannot have."""
+
+
+class InvalidRequestError(QuireError, ValueError):
+    """A request cannot be served as it stands. `param` names the field at fault, where there is one."""
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class ModelLoadError(QuireError):
+    """A model directory, file or tensor is not what it should be."""
+
+
+class CapacityError(QuireError):
+    """The machine has too little memory, blocks or rows for what was asked."""
+
+
+class EngineClosedError(QuireError):
+    """The engine was closed, or died; requests in flight get this too."""
+
+
+def shown(value: Any, limit: int = 80) -> str:
+    """`value` as it may stand in a message: never longer than `limit` characters."""
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def suggest(name: str, allowed: Iterable[str]) -> str:
+    """` Did you mean 'x'?` for the nearest allowed name, or nothing."""
+    near = get_close_matches(name, list(allowed), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
