@@ -1,0 +1,185 @@
+"""Results as people read them (a table), as programs read them (JSON, CSV), and beside an earlier run.
+
+Knows nothing of how a number was made. A report read back from its JSON is equal to the one that was written.
+"""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from quire.bench import environment
+from quire.bench.harness import Result
+from quire.bench.stats import Summary
+
+SCHEMA = 1
+BUSY_CPUS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The results of one benchmark on one machine."""
+
+    title: str
+    results: list[Result]
+    environment: dict[str, Any] = field(default_factory=environment.describe)
+    date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+    def table(self) -> Table:
+        """A row per metric, and one per kind of sample with its percentiles."""
+        return _table(self)
+
+    def to_json(self) -> str:
+        head = {"schema": SCHEMA, "title": self.title, "date": self.date, "environment": self.environment}
+        return json.dumps(head | {"results": [_result_dict(r) for r in self.results]}, indent=1, allow_nan=False)
+
+    def to_csv(self) -> str:
+        """One line per metric of each case; the parameters as JSON in one column."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(
+            ("case", "side", "params", "metric", "count", "mean", "sd", "median", "ci95_low", "ci95_high", "cv")
+        )
+        for result in self.results:
+            for metric in result.values:
+                s = result.summary(metric)
+                numbers = (s.count, s.mean, s.sd, s.median, *s.ci95, s.cv)
+                writer.writerow((result.name, result.side, json.dumps(result.params), metric, *numbers))
+        return out.getvalue()
+
+    @classmethod
+    def from_json(cls, text: str) -> "Report":
+        data = json.loads(text)
+        if data.get("schema") != SCHEMA:
+            raise ValueError(f"schema is {data.get('schema')!r}; allowed: {SCHEMA}. Run the benchmark again.")
+        results = [_result_of(entry) for entry in data["results"]]
+        return cls(data["title"], results, data["environment"], data["date"])
+
+    @classmethod
+    def load(cls, path: Path) -> "Report":
+        """Raises ValueError with the path where it is no saved report, OSError where it cannot be read."""
+        try:
+            return cls.from_json(path.read_text())
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"{path} is not a saved benchmark report: {error}") from error
+
+
+def compare(new: Report, old: Report) -> Table:
+    """A row per metric that both runs have: the ratio of medians, and whether the 95 % intervals are apart."""
+    table = Table(title=f"{new.title}: now against {old.date} ({old.environment.get('commit') or 'no commit'})")
+    for heading in ("case", "metric", "then", "now", "now / then", "intervals"):
+        table.add_column(heading, justify="left" if heading in ("case", "metric", "intervals") else "right")
+    earlier = {_key(result): result for result in old.results}
+    for result in new.results:
+        before = earlier.get(_key(result))
+        for metric in result.values if before else ():
+            if before and metric in before.values:
+                table.add_row(_label(result), metric, *_comparison(result.summary(metric), before.summary(metric)))
+    apart = environment.differences(new.environment, old.environment)
+    table.caption = "; ".join(apart) if apart else "same environment"
+    return table
+
+
+def number(value: float) -> str:
+    """Four significant digits for people: 0.01234, 12.34, 12,345; a dash for what is not known."""
+    if math.isnan(value):
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _comparison(now: Summary, then: Summary) -> tuple[str, str, str, str]:
+    ratio = now.median / then.median if then.median else math.nan
+    return number(then.median), number(now.median), f"{ratio:.3f}", _verdict(now.ci95, then.ci95)
+
+
+def _verdict(now: tuple[float, float], then: tuple[float, float]) -> str:
+    if math.isnan(now[0] + then[0]):
+        return "–"
+    return "apart" if now[1] < then[0] or then[1] < now[0] else "overlap"
+
+
+def _key(result: Result) -> tuple[str, str, str]:
+    return result.name, result.side, json.dumps(result.params, sort_keys=True)
+
+
+def _label(result: Result) -> str:
+    sizes = " ".join(f"{name}={value}" for name, value in result.params.items())
+    side = "" if result.side == "quire" else f" ({result.side})"
+    return f"{result.name}{side} {sizes}".strip()
+
+
+def _table(report: Report) -> Table:
+    where = report.environment
+    table = Table(title=f"{report.title}: {where['cpu']}, {where['physical_cores']} cores, environment {where['hash']}")
+    table.add_column("case")
+    table.add_column("metric")
+    for heading in ("median", "mean ± sd", "95 % interval", "CV", "peak RSS (+)"):
+        table.add_column(heading, justify="right")
+    for result in report.results:
+        for first, row in enumerate(_rows(result)):
+            table.add_row(_label(result) if first == 0 else "", *row)
+    notes = list(_notes(report))
+    table.caption = " ".join(notes) if notes else None
+    return table
+
+
+def _rows(result: Result) -> Iterator[tuple[str, ...]]:
+    memory = f"{result.rss_peak_bytes / 1e6:,.0f} MB (+{result.rss_delta_bytes / 1e6:,.0f})"
+    for metric in result.values:
+        s = result.summary(metric)
+        spread = f"{number(s.mean)} ± {number(s.sd)}"
+        interval = f"{number(s.ci95[0])} … {number(s.ci95[1])}"
+        share = "–" if math.isnan(s.cv) else f"{s.cv:.1%}{' flaky' if s.is_flaky else ''}"
+        yield metric, number(s.median), spread, interval, share, memory
+        memory = ""
+    for metric in result.samples:
+        points = "  ".join(f"{name} {number(value)}" for name, value in result.percentiles(metric).items())
+        yield f"{metric} × {len(result.samples[metric]):,}", points, "", "", "", memory
+        memory = ""
+
+
+def _notes(report: Report) -> Iterator[str]:
+    if any(r.summary(m).is_flaky for r in report.results for m in r.values):
+        yield "flaky: the repetitions differ by more than 20 %; run again on a quiet machine."
+    busiest = max((r.other_cpus or 0.0 for r in report.results), default=0.0)
+    if busiest > BUSY_CPUS:
+        yield f"Other processes kept up to {busiest:.1f} cores busy meanwhile."
+
+
+def _result_dict(result: Result) -> dict[str, Any]:
+    return {
+        "case": result.name,
+        "side": result.side,
+        "params": result.params,
+        "metrics": {metric: _summary_dict(result.summary(metric)) for metric in result.values},
+        "samples": {m: result.percentiles(m) | {"values": v} for m, v in result.samples.items() if v},
+        "rss_peak_bytes": result.rss_peak_bytes,
+        "rss_delta_bytes": result.rss_delta_bytes,
+        "other_cpus": result.other_cpus,
+    }
+
+
+def _summary_dict(s: Summary) -> dict[str, Any]:
+    known = {"mean": s.mean, "sd": s.sd, "median": s.median, "ci95_low": s.ci95[0], "ci95_high": s.ci95[1], "cv": s.cv}
+    numbers = {name: None if math.isnan(value) else value for name, value in known.items()}
+    return {"values": list(s.values), **numbers, "is_flaky": s.is_flaky}
+
+
+def _result_of(entry: dict[str, Any]) -> Result:
+    return Result(
+        entry["case"],
+        entry["side"],
+        entry["params"],
+        {metric: summary["values"] for metric, summary in entry["metrics"].items()},
+        {metric: samples["values"] for metric, samples in entry["samples"].items()},
+        entry["rss_peak_bytes"],
+        entry["rss_delta_bytes"],
+        entry["other_cpus"],
+    )

@@ -1,0 +1,1 @@
+"""How much memory and how many cores does this process really have?"""
