@@ -53,10 +53,20 @@ inline Isa detect_isa() {
   return best;
 }
 
-// The widest family of kernels that this machine runs.
-inline Isa isa() {
-  static const Isa chosen = detect_isa();
+inline Isa& chosen_isa() {
+  static Isa chosen = detect_isa();
   return chosen;
+}
+
+// The family of kernels in use: the widest that this machine runs, unless lowered.
+inline Isa isa() { return chosen_isa(); }
+
+// Lowers the choice in a running process, so that tests can walk every path. Not while kernels run.
+// Returns false, and changes nothing, where this machine lacks `wanted`.
+inline bool set_isa(Isa wanted) {
+  if (wanted > detect_isa()) return false;
+  chosen_isa() = wanted;
+  return true;
 }
 
 inline const char* isa_name(Isa isa) {

@@ -1,8 +1,11 @@
 #include "cpu_features.h"
 
+#include <nanobind/stl/string.h>
+
 #include "bindings/rooms.h"
 
 namespace nb = nanobind;
+using namespace nb::literals;
 
 namespace quire {
 
@@ -21,8 +24,15 @@ void bind_cpu_features(nb::module_& m) {
         return d;
       },
       nb::sig("def cpu_features() -> dict[str, bool]"), "Instruction sets of this processor that the kernels know.");
+  m.def("isa", [] { return isa_name(isa()); }, "The kernel family in use: 'avx512', 'avx2' or 'portable'.");
   m.def(
-      "isa", [] { return isa_name(isa()); }, "The kernel family in use: 'avx512', 'avx2' or 'portable'.");
+      "set_isa",
+      [](const std::string& name) {
+        for (Isa wanted : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512})
+          if (name == isa_name(wanted)) return set_isa(wanted);
+        throw nb::value_error(("isa is '" + name + "'; allowed: 'portable', 'avx2', 'avx512'.").c_str());
+      },
+      "name"_a, "Takes a family of kernels for tests; False, and no change, where this machine lacks it.");
 }
 
 }  // namespace quire

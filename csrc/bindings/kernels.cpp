@@ -1,0 +1,103 @@
+// Faces of csrc/kernels. They take addresses: quire/kernels/cpu.py has checked dtypes, shapes and strides, because
+// an ndarray argument costs more than many of these calls do. Strides of matrices are in elements, of caches in bytes.
+
+#include <nanobind/stl/optional.h>
+
+#include <limits>
+#include <optional>
+
+#include "bindings/rooms.h"
+#include "kernels/activation.h"
+#include "kernels/attention.h"
+#include "kernels/kv_store.h"
+#include "kernels/norm.h"
+#include "kernels/rope.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace quire {
+
+namespace {
+
+using Address = uintptr_t;
+
+template <class T = void>
+T* at(Address address) {
+  return reinterpret_cast<T*>(address);
+}
+
+void bind_elementwise(nb::module_& m) {
+  m.def(
+      "rms_norm",
+      [](Address x, Address residual, Address weight, Address out, Address sum, int64_t rows, int64_t width, float eps,
+         int dtype) {
+        rms_norm({at(x), at(residual), at(weight), at(out), at(sum), rows, width, eps, static_cast<DType>(dtype)});
+      },
+      "x"_a, "residual"_a, "weight"_a, "out"_a, "sum"_a, "rows"_a, "width"_a, "eps"_a, "dtype"_a,
+      nb::call_guard<nb::gil_scoped_release>(), "residual and sum are 0 where there is no residual.");
+  m.def(
+      "rope",
+      [](Address q, Address k, int64_t q_stride, int64_t k_stride, Address positions, Address cos_sin, int64_t tokens,
+         int64_t num_heads, int64_t num_kv_heads, int64_t head_dim, int dtype) {
+        rope({at(q), at(k), q_stride, k_stride, at<int64_t>(positions), at<float>(cos_sin), tokens, num_heads,
+              num_kv_heads, head_dim, static_cast<DType>(dtype)});
+      },
+      "q"_a, "k"_a, "q_stride"_a, "k_stride"_a, "positions"_a, "cos_sin"_a, "tokens"_a, "num_heads"_a, "num_kv_heads"_a,
+      "head_dim"_a, "dtype"_a, nb::call_guard<nb::gil_scoped_release>());
+  m.def(
+      "silu_mul",
+      [](Address x, Address out, int64_t rows, int64_t width, int dtype) {
+        silu_mul({at(x), at(out), rows, width, static_cast<DType>(dtype)});
+      },
+      "x"_a, "out"_a, "rows"_a, "width"_a, "dtype"_a, nb::call_guard<nb::gil_scoped_release>());
+}
+
+void bind_kv(nb::module_& m) {
+  m.def(
+      "store_kv",
+      [](Address k, Address v, int64_t k_stride, int64_t v_stride, Address k_cache, Address v_cache,
+         int64_t k_block_stride, int64_t v_block_stride, Address slots, int64_t tokens, int64_t num_kv_heads,
+         int64_t block_size, int64_t head_bytes) {
+        store_kv({at<std::byte>(k), at<std::byte>(v), k_stride, v_stride, at<std::byte>(k_cache),
+                  at<std::byte>(v_cache), k_block_stride, v_block_stride, at<int64_t>(slots), tokens, num_kv_heads,
+                  block_size, head_bytes});
+      },
+      "k"_a, "v"_a, "k_stride"_a, "v_stride"_a, "k_cache"_a, "v_cache"_a, "k_block_stride"_a, "v_block_stride"_a,
+      "slots"_a, "tokens"_a, "num_kv_heads"_a, "block_size"_a, "head_bytes"_a, nb::call_guard<nb::gil_scoped_release>(),
+      "Every stride is in bytes.");
+  m.def(
+      "copy_blocks",
+      [](Address kv, int64_t block_bytes, Address pairs, int64_t count) {
+        copy_blocks(at<std::byte>(kv), block_bytes, at<int64_t>(pairs), count);
+      },
+      "kv"_a, "block_bytes"_a, "pairs"_a, "count"_a, nb::call_guard<nb::gil_scoped_release>());
+}
+
+void bind_attention(nb::module_& m) {
+  m.def(
+      "paged_attention",
+      [](Address q, int64_t q_stride, Address out, Address k_cache, Address v_cache, int64_t k_block_stride,
+         int64_t v_block_stride, Address block_tables, Address context_lens, Address query_starts, int64_t table_width,
+         int64_t num_sequences, int64_t num_heads, int64_t num_kv_heads, int64_t head_dim, int64_t block_size,
+         std::optional<int64_t> window, float scale, int dtype) {
+        paged_attention({at(q), q_stride, at(out), at<std::byte>(k_cache), at<std::byte>(v_cache), k_block_stride,
+                         v_block_stride, at<int32_t>(block_tables), at<int32_t>(context_lens),
+                         at<int32_t>(query_starts), table_width, num_sequences, num_heads, num_kv_heads, head_dim,
+                         block_size, window.value_or(std::numeric_limits<int64_t>::max()), scale,
+                         static_cast<DType>(dtype)});
+      },
+      "q"_a, "q_stride"_a, "out"_a, "k_cache"_a, "v_cache"_a, "k_block_stride"_a, "v_block_stride"_a, "block_tables"_a,
+      "context_lens"_a, "query_starts"_a, "table_width"_a, "num_sequences"_a, "num_heads"_a, "num_kv_heads"_a,
+      "head_dim"_a, "block_size"_a, "window"_a.none(), "scale"_a, "dtype"_a, nb::call_guard<nb::gil_scoped_release>());
+}
+
+}  // namespace
+
+void bind_kernels(nb::module_& m) {
+  bind_elementwise(m);
+  bind_kv(m);
+  bind_attention(m);
+}
+
+}  // namespace quire

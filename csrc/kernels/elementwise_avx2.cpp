@@ -1,0 +1,14 @@
+// The row-wise kernels for one instruction set.
+
+#include "kernels/activation.inl.h"
+#include "kernels/norm.inl.h"
+#include "kernels/rope.inl.h"
+#include "kernels/simd_avx2.h"
+
+namespace quire {
+
+template void rms_norm_rows<Isa::kAvx2>(const RmsNorm&, int64_t, int64_t);
+template void rope_tokens<Isa::kAvx2>(const Rope&, int64_t, int64_t);
+template void silu_mul_rows<Isa::kAvx2>(const SiluMul&, int64_t, int64_t);
+
+}  // namespace quire

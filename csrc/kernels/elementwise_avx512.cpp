@@ -1,0 +1,14 @@
+// The row-wise kernels for one instruction set.
+
+#include "kernels/activation.inl.h"
+#include "kernels/norm.inl.h"
+#include "kernels/rope.inl.h"
+#include "kernels/simd_avx512.h"
+
+namespace quire {
+
+template void rms_norm_rows<Isa::kAvx512>(const RmsNorm&, int64_t, int64_t);
+template void rope_tokens<Isa::kAvx512>(const Rope&, int64_t, int64_t);
+template void silu_mul_rows<Isa::kAvx512>(const SiluMul&, int64_t, int64_t);
+
+}  // namespace quire

@@ -1,0 +1,235 @@
+"""The kernels of a CPU: faces of csrc/kernels that check their arguments and pass addresses.
+
+Knows nothing of models, layers or schedules. float32, bfloat16 and float16, accumulated in float32.
+
+Shapes: T tokens, S sequences, H heads, K KV heads, E head_dim, N blocks, B block_size, I intermediate width, L layers,
+W width of a block table. Results are new tensors; a name that ends in `_` writes into its arguments.
+
+Invariant: no address reaches the core before dtype, shape and strides of its tensor were checked. The numbers in
+index tensors (slots, block tables, positions) are the caller's word: checking them would read them every step.
+"""
+
+from typing import Protocol
+
+import torch  # before quire._native, so that both use torch's OpenMP runtime
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from quire import _native
+
+_DTYPE_CODES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
+
+
+class AttentionLayout(Protocol):
+    """Which tokens of the step belong to which sequence, and where the KV of each sequence lies."""
+
+    block_tables: Tensor  # int32 [S, W]
+    context_lens: Tensor  # int32 [S], counting the sequence's tokens of this step
+    query_starts: Tensor  # int32 [S + 1]: sequence s has the queries [starts[s], starts[s + 1])
+
+
+def linear(x_TK: Tensor, weight_NK: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x · weightᵀ + bias."""
+    return F.linear(x_TK, weight_NK, bias)
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """The RMS norm of every row; the mean is float32, the normed row is rounded to x's dtype before the weight."""
+    width = _check_rows(x, weight)
+    out = torch.empty_like(x)
+    _native.rms_norm(
+        x.data_ptr(), 0, weight.data_ptr(), out.data_ptr(), 0, x.numel() // width, width, eps, _DTYPE_CODES[x.dtype]
+    )
+    return out
+
+
+def add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """(rms_norm(x + residual), x + residual)."""
+    width = _check_rows(x, weight)
+    if residual.shape != x.shape or residual.dtype is not x.dtype or not residual.is_contiguous():
+        raise ValueError(f"residual is {_shown(residual)}; it must be like x, {_shown(x)}, and contiguous.")
+    out, total = torch.empty_like(x), torch.empty_like(x)
+    _native.rms_norm(
+        x.data_ptr(),
+        residual.data_ptr(),
+        weight.data_ptr(),
+        out.data_ptr(),
+        total.data_ptr(),
+        x.numel() // width,
+        width,
+        eps,
+        _DTYPE_CODES[x.dtype],
+    )
+    return out, total
+
+
+def rope_(q_THE: Tensor, k_TKE: Tensor, positions_T: Tensor, cos_sin_PE: Tensor) -> None:
+    """Turns q and k by the angles of their positions (half rotation). cos_sin: float32, cosines then sines."""
+    tokens, num_heads, head_dim = q_THE.shape
+    num_kv_heads = k_TKE.shape[1]
+    code = _check_heads("q", q_THE, q_THE.dtype, tokens, num_heads, head_dim)
+    _check_heads("k", k_TKE, q_THE.dtype, tokens, num_kv_heads, head_dim)
+    _check_index("positions", positions_T, torch.int64, tokens)
+    if cos_sin_PE.dtype is not torch.float32 or cos_sin_PE.shape[-1] != head_dim or not cos_sin_PE.is_contiguous():
+        raise ValueError(f"cos_sin is {_shown(cos_sin_PE)}; it must be float32 [positions, {head_dim}], contiguous.")
+    if head_dim % 2:
+        raise ValueError(f"head_dim is {head_dim}; rotation pairs the halves of a head, so it must be even.")
+    _native.rope(
+        q_THE.data_ptr(),
+        k_TKE.data_ptr(),
+        q_THE.stride(0),
+        k_TKE.stride(0),
+        positions_T.data_ptr(),
+        cos_sin_PE.data_ptr(),
+        tokens,
+        num_heads,
+        num_kv_heads,
+        head_dim,
+        code,
+    )
+
+
+def store_kv(k_TKE: Tensor, v_TKE: Tensor, k_cache_NKBE: Tensor, v_cache_NKBE: Tensor, slots_T: Tensor) -> None:
+    """Writes each token's K and V into its slot (block_id * block_size + offset); slots must differ."""
+    tokens, num_kv_heads, head_dim = k_TKE.shape
+    dtype, size = k_TKE.dtype, k_TKE.element_size()
+    _check_heads("k", k_TKE, dtype, tokens, num_kv_heads, head_dim)
+    _check_heads("v", v_TKE, dtype, tokens, num_kv_heads, head_dim)
+    block_size = _check_caches(k_cache_NKBE, v_cache_NKBE, dtype, num_kv_heads, head_dim)
+    _check_index("slots", slots_T, torch.int64, tokens)
+    _native.store_kv(
+        k_TKE.data_ptr(),
+        v_TKE.data_ptr(),
+        k_TKE.stride(0) * size,
+        v_TKE.stride(0) * size,
+        k_cache_NKBE.data_ptr(),
+        v_cache_NKBE.data_ptr(),
+        k_cache_NKBE.stride(0) * size,
+        v_cache_NKBE.stride(0) * size,
+        slots_T.data_ptr(),
+        tokens,
+        num_kv_heads,
+        block_size,
+        head_dim * size,
+    )
+
+
+def paged_attention(
+    q_THE: Tensor,
+    k_cache_NKBE: Tensor,
+    v_cache_NKBE: Tensor,
+    attn: AttentionLayout,
+    scale: float,
+    window: int | None = None,
+) -> Tensor:
+    """Causal attention of every query over its sequence's blocks; prefill chunks and decode rows may be mixed.
+
+    A sequence's queries are its last tokens, and their K and V are already stored. With a window, a token sees
+    itself and the window - 1 tokens before it. Without queries the result is empty.
+    """
+    tokens, num_heads, head_dim = q_THE.shape
+    num_kv_heads = k_cache_NKBE.shape[1]
+    code = _check_heads("q", q_THE, q_THE.dtype, tokens, num_heads, head_dim)
+    block_size = _check_caches(k_cache_NKBE, v_cache_NKBE, q_THE.dtype, num_kv_heads, head_dim)
+    num_sequences, table_width = attn.block_tables.shape
+    _check_index("block_tables", attn.block_tables, torch.int32, num_sequences)
+    _check_index("context_lens", attn.context_lens, torch.int32, num_sequences)
+    _check_index("query_starts", attn.query_starts, torch.int32, num_sequences + 1)
+    if num_heads % num_kv_heads:
+        raise ValueError(f"q has {num_heads} heads; a multiple of the cache's {num_kv_heads} is needed.")
+    if window is not None and window < 1:
+        raise ValueError(f"window is {window}; allowed: at least 1, or None for all tokens before.")
+    size = q_THE.element_size()
+    out_THE = q_THE.new_empty(q_THE.shape)
+    _native.paged_attention(
+        q_THE.data_ptr(),
+        q_THE.stride(0),
+        out_THE.data_ptr(),
+        k_cache_NKBE.data_ptr(),
+        v_cache_NKBE.data_ptr(),
+        k_cache_NKBE.stride(0) * size,
+        v_cache_NKBE.stride(0) * size,
+        attn.block_tables.data_ptr(),
+        attn.context_lens.data_ptr(),
+        attn.query_starts.data_ptr(),
+        table_width,
+        num_sequences,
+        num_heads,
+        num_kv_heads,
+        head_dim,
+        block_size,
+        window,
+        scale,
+        code,
+    )
+    return out_THE
+
+
+def silu_mul(x_T2I: Tensor) -> Tensor:
+    """silu(first half of every row) * second half."""
+    width = x_T2I.shape[-1] // 2
+    if x_T2I.dtype not in _DTYPE_CODES or x_T2I.shape[-1] % 2 or not x_T2I.is_contiguous():
+        raise ValueError(f"x is {_shown(x_T2I)}; it must have rows of even width, contiguous, {_allowed_dtypes()}.")
+    out_TI = x_T2I.new_empty((*x_T2I.shape[:-1], width))
+    rows = out_TI.numel() // max(width, 1)
+    _native.silu_mul(x_T2I.data_ptr(), out_TI.data_ptr(), rows, width, _DTYPE_CODES[x_T2I.dtype])
+    return out_TI
+
+
+def copy_blocks(kv_NL2KBE: Tensor, pairs_C2: Tensor) -> None:
+    """Copies whole blocks, all layers at once: pairs of (from, to). No block may be both read and written."""
+    if not kv_NL2KBE.is_contiguous():
+        raise ValueError(f"kv is {_shown(kv_NL2KBE)}; it must be contiguous.")
+    if pairs_C2.dim() != 2 or pairs_C2.shape[1] != 2:
+        raise ValueError(f"pairs is {_shown(pairs_C2)}; it must be int64 [pairs, 2].")
+    _check_index("pairs", pairs_C2, torch.int64, len(pairs_C2))
+    block_bytes = kv_NL2KBE.stride(0) * kv_NL2KBE.element_size()
+    _native.copy_blocks(kv_NL2KBE.data_ptr(), block_bytes, pairs_C2.data_ptr(), len(pairs_C2))
+
+
+def _check_rows(x: Tensor, weight: Tensor) -> int:
+    width = x.shape[-1]
+    if x.dtype not in _DTYPE_CODES or not x.is_contiguous():
+        raise ValueError(f"x is {_shown(x)}; it must be contiguous, {_allowed_dtypes()}.")
+    if weight.shape != (width,) or weight.dtype is not x.dtype or not weight.is_contiguous():
+        raise ValueError(f"weight is {_shown(weight)}; it must be {x.dtype} [{width}], contiguous.")
+    return width
+
+
+def _check_heads(name: str, x: Tensor, dtype: torch.dtype, tokens: int, heads: int, head_dim: int) -> int:
+    """Rows may lie apart (a slice of a fused projection); the heads of one row may not."""
+    code = _DTYPE_CODES.get(x.dtype)
+    if code is None or x.dtype is not dtype or x.shape != (tokens, heads, head_dim) or x.stride()[1:] != (head_dim, 1):
+        raise ValueError(
+            f"{name} is {_shown(x)}; it must be {dtype} [{tokens}, {heads}, {head_dim}] with the heads of a token"
+            f" side by side, {_allowed_dtypes()}."
+        )
+    return code
+
+
+def _check_caches(k_cache: Tensor, v_cache: Tensor, dtype: torch.dtype, num_kv_heads: int, head_dim: int) -> int:
+    block_size = k_cache.shape[2]
+    for name, cache in (("k_cache", k_cache), ("v_cache", v_cache)):
+        if (
+            cache.dtype is not dtype
+            or cache.shape[1:] != (num_kv_heads, block_size, head_dim)
+            or cache.stride()[1:] != (block_size * head_dim, head_dim, 1)
+        ):
+            raise ValueError(
+                f"{name} is {_shown(cache)}; it must be {dtype} [blocks, {num_kv_heads}, {block_size}, {head_dim}],"
+                " each block contiguous."
+            )
+    return block_size
+
+
+def _check_index(name: str, x: Tensor, dtype: torch.dtype, length: int) -> None:
+    if x.dtype is not dtype or x.shape[0] != length or not x.is_contiguous():
+        raise ValueError(f"{name} is {_shown(x)}; it must be {dtype}, contiguous, {length} long.")
+
+
+def _allowed_dtypes() -> str:
+    return "of float32, bfloat16 or float16"
+
+
+def _shown(x: Tensor) -> str:
+    return f"{x.dtype} {list(x.shape)} with strides {list(x.stride())}"

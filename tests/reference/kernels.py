@@ -1,0 +1,52 @@
+"""Slow, obvious kernels in torch and float64: the oracles of csrc/kernels."""
+
+import torch
+from torch import Tensor
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    wide = x.double()
+    normed = wide / (wide.pow(2).mean(-1, keepdim=True) + eps).sqrt()
+    return normed.to(x.dtype) * weight
+
+
+def rope(x_TQE: Tensor, positions_T: Tensor, cos_sin_PE: Tensor) -> Tensor:
+    """Pair i is (x[i], x[i + E/2]), a complex number that turns by the angle of its position."""
+    half = x_TQE.shape[-1] // 2
+    angles = cos_sin_PE[positions_T].double()
+    turn = torch.complex(angles[:, :half], angles[:, half:])[:, None]
+    turned = torch.complex(x_TQE[..., :half].double(), x_TQE[..., half:].double()) * turn
+    return torch.cat([turned.real, turned.imag], -1).to(x_TQE.dtype)
+
+
+def silu_mul(x: Tensor) -> Tensor:
+    gate, up = x.double().chunk(2, -1)
+    return (gate / (1 + (-gate).exp()) * up).to(x.dtype)
+
+
+def paged_attention(
+    q_THE: Tensor,
+    k_cache: Tensor,
+    v_cache: Tensor,
+    block_tables: Tensor,
+    context_lens: Tensor,
+    query_starts: Tensor,
+    scale: float,
+    window: int | None,
+) -> Tensor:
+    """One query, one head at a time, over keys gathered token by token."""
+    out = torch.empty_like(q_THE)
+    group = q_THE.shape[1] // k_cache.shape[1]
+    block_size = k_cache.shape[2]
+    for s, context_len in enumerate(context_lens.tolist()):
+        begin, end = query_starts[s].item(), query_starts[s + 1].item()
+        for token in range(begin, end):
+            position = context_len - (end - token)
+            seen = range(0 if window is None else max(0, position - window + 1), position + 1)
+            blocks = [block_tables[s, j // block_size].item() for j in seen]
+            offsets = [j % block_size for j in seen]
+            for head in range(q_THE.shape[1]):
+                k, v = (cache[blocks, head // group, offsets].double() for cache in (k_cache, v_cache))
+                weights = torch.softmax(k @ q_THE[token, head].double() * scale, 0)
+                out[token, head] = (weights @ v).to(out.dtype)
+    return out
