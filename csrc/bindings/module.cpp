@@ -6,4 +6,5 @@ NB_MODULE(_native, m) {
   m.doc() = "Native core of Quire. Use the faces in quire.kernels, quire.cache, quire.scheduling; this is their other side.";
   quire::bind_cpu_features(m);
   quire::bind_kernels(m);
+  quire::bind_scheduling(m);
 }

@@ -59,6 +59,7 @@ class Sequence:
         "status",
         "stop_reason",
         "token_ids",
+        "turn_s",
     )
 
     def __init__(
@@ -106,6 +107,8 @@ class Sequence:
         self.first_scheduled_s: float | None = None
         self.first_token_s: float | None = None
         self.num_preemptions = 0
+        self.turn_s: float | None = None
+        """When its turn comes among those whose deadline cannot be met; given by the `slo` scheduling policy."""
 
     def __len__(self) -> int:
         return len(self.token_ids)

@@ -1,0 +1,71 @@
+"""
+Native core of Quire. Use the faces in quire.kernels, quire.cache, quire.scheduling; this is their other side.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Generic, TypeVar
+
+
+def cpu_features() -> dict[str, bool]:
+    """Instruction sets of this processor that the kernels know."""
+
+def isa() -> str:
+    """The kernel family in use: 'avx512', 'avx2' or 'portable'."""
+
+def set_isa(name: str) -> bool:
+    """
+    Takes a family of kernels for tests; False, and no change, where this machine lacks it.
+    """
+
+def rms_norm(x: int, residual: int, weight: int, out: int, sum: int, rows: int, width: int, eps: float, dtype: int) -> None:
+    """residual and sum are 0 where there is no residual."""
+
+def rope(q: int, k: int, q_stride: int, k_stride: int, positions: int, cos_sin: int, tokens: int, num_heads: int, num_kv_heads: int, head_dim: int, dtype: int) -> None: ...
+
+def silu_mul(x: int, out: int, rows: int, width: int, dtype: int) -> None: ...
+
+def store_kv(k: int, v: int, k_stride: int, v_stride: int, k_cache: int, v_cache: int, k_block_stride: int, v_block_stride: int, slots: int, tokens: int, num_kv_heads: int, block_size: int, head_bytes: int) -> None:
+    """Every stride is in bytes."""
+
+def copy_blocks(kv: int, block_bytes: int, pairs: int, count: int) -> None: ...
+
+def paged_attention(q: int, q_stride: int, out: int, k_cache: int, v_cache: int, k_block_stride: int, v_block_stride: int, block_tables: int, context_lens: int, query_starts: int, table_width: int, num_sequences: int, num_heads: int, num_kv_heads: int, head_dim: int, block_size: int, window: int | None, scale: float, dtype: int) -> None: ...
+
+K = TypeVar("K")
+
+class IndexedHeap(Generic[K]):
+    """See quire.scheduling.indexed_heap."""
+
+    def __init__(self, max_heap: bool = False) -> None: ...
+
+    @staticmethod
+    def heapify(keys: Iterable[K], priorities: Iterable[float], max_heap: bool = False) -> IndexedHeap[K]: ...
+
+    def __len__(self) -> int: ...
+
+    def __contains__(self, key: object, /) -> bool: ...
+
+    def __getitem__(self, key: K, /) -> float: ...
+
+    def __iter__(self) -> Iterator[K]: ...
+
+    @property
+    def is_max_heap(self) -> bool: ...
+
+    def push(self, key: K, priority: float) -> None: ...
+
+    def update(self, key: K, priority: float) -> None: ...
+
+    def increase(self, key: K, amount: float) -> float: ...
+
+    def decrease(self, key: K, amount: float) -> float: ...
+
+    def peek(self) -> tuple[K, float]: ...
+
+    def pop(self) -> tuple[K, float]: ...
+
+    def delete(self, key: K) -> float: ...
+
+    def clear(self) -> None: ...
+
+    def check_invariants(self) -> None: ...

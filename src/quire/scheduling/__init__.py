@@ -1,0 +1,1 @@
+"""Who runs next, who may come in, and what runs together."""

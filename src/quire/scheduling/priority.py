@@ -1,0 +1,203 @@
+"""Who goes next: each policy gives a sequence a key, and the lowest key goes first.
+
+    fcfs      when it arrived
+    priority  `params.priority`, lowest first; then when it arrived
+    shortest  tokens still to compute and to make; a stream of short requests can keep a long one waiting for ever
+    slo       the time at which work on it must begin for its deadline to be met; see `LeastSlackFirst`
+
+The same key chooses what to preempt: the running sequence with the highest one. Keys of one policy object compare only
+with each other. Equal keys leave the queue in the order in which they entered it (`IndexedHeap`).
+
+Knows sequences and measured speed, not blocks, queues or batches. Used from one thread.
+Invariant: at a given time and with no `observe` in between, a sequence's key is the same each time it is asked for.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from quire.config import SCHEDULING_POLICIES
+from quire.errors import ConfigError, shown, suggest
+from quire.scheduling.indexed_heap import IndexedHeap
+from quire.sequence import Sequence, SequenceStatus
+
+PRIORITY_STEP_S = 2.0**32
+"""Seconds that one level of priority is worth: more than any two arrivals are apart."""
+
+SAFETY = 1.25
+"""Remaining work is taken to last so much longer than the measured rate says: the rate is an average."""
+
+RESERVED_SHARE = 0.1
+"""The part of the machine that is kept for sequences without a deadline that can be met."""
+
+TYPICAL_OUTPUT_TOKENS = 256
+"""What a request that names no `max_tokens` is taken to want."""
+
+RATE_MEMORY = 0.95
+"""How much of the measured rates survives each step; 0.95 remembers about twenty steps."""
+
+RATE_DRIFT = 0.1
+"""The change of a rate, as a share of it, that makes the keys of a whole queue stale."""
+
+
+class Policy(Protocol):
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether a waiting sequence's key can change."""
+
+    @property
+    def generation(self) -> int:
+        """Rises when all keys given before are stale. In between, a key is stale only once it lies in the past, so
+        `settle` on the top of the queue is enough."""
+
+    def key(self, seq: Sequence, now_s: float) -> float:
+        """Lower goes first. `now_s` is on the clock of `seq.arrival_s`."""
+
+    def observe(self, num_prefill_tokens: int, num_decode_tokens: int, step_s: float) -> None:
+        """A step computed so many tokens of prompts and made so many of outputs, and took so long."""
+
+
+def make_policy(name: str) -> Policy:
+    if name == "slo":
+        return LeastSlackFirst()
+    ranks = {"fcfs": arrival, "priority": priority_then_arrival, "shortest": num_remaining_tokens}
+    if name not in ranks:
+        near = suggest(name, SCHEDULING_POLICIES)
+        raise ConfigError(f"scheduling_policy is {shown(name)}; allowed: {', '.join(SCHEDULING_POLICIES)}.{near}")
+    return StaticPolicy(ranks[name])
+
+
+class StaticPolicy:
+    """Orders by a fact about the sequence that does not change while it waits."""
+
+    is_dynamic = False
+    generation = 0
+
+    def __init__(self, rank: Callable[[Sequence], float]) -> None:
+        self._rank = rank
+
+    def key(self, seq: Sequence, now_s: float) -> float:  # noqa: ARG002  the order is the same at any time
+        return self._rank(seq)
+
+    def observe(self, num_prefill_tokens: int, num_decode_tokens: int, step_s: float) -> None:
+        """Speed does not matter here."""
+
+
+def arrival(seq: Sequence) -> float:
+    return seq.arrival_s
+
+
+def priority_then_arrival(seq: Sequence) -> float:
+    """One float holds both: arrivals are told apart to 1 ms at priorities up to ±1,000, to 1 s at ±1,000,000."""
+    return seq.params.priority * PRIORITY_STEP_S + seq.arrival_s
+
+
+def num_remaining_tokens(seq: Sequence) -> int:
+    """Tokens still to compute and, at most, to make."""
+    return seq.num_uncomputed_tokens + num_remaining_outputs(seq) * (1 + seq.num_forks)
+
+
+def settle(waiting: IndexedHeap[Sequence], policy: Policy, now_s: float) -> None:
+    """Refreshes the top of a queue until the top is right. Enough for as long as `policy.generation` stays."""
+    while len(waiting):
+        seq, key = waiting.peek()
+        key_now = policy.key(seq, now_s)
+        if key_now == key:
+            return
+        waiting.update(seq, key_now)
+
+
+def num_remaining_outputs(seq: Sequence) -> int:
+    """Output tokens still to come, at most; a guess for a request that names no limit."""
+    if seq.is_pooling:
+        return 0
+    limit = seq.max_tokens
+    if seq.params.max_tokens is None:
+        limit = min(limit, max(TYPICAL_OUTPUT_TOKENS, 2 * seq.num_output_tokens))
+    return max(limit - seq.num_output_tokens, 0)
+
+
+class LeastSlackFirst:
+    """Least slack first, for as long as the deadline can be met; what cannot be met takes turns in a reserved share.
+
+        slack        = deadline - now - remaining work        deadline = arrival + slo_ms
+        latest start = deadline - remaining work              = slack + now: the same order, and still while time passes
+
+    The key is the latest start. It changes with the measured rate, which moves slowly, and with the sequence's own
+    progress, which a waiting one has none of: so keys stay right as time passes, until the latest start is over.
+
+    Then the deadline cannot be met, and to try would cost another request its deadline. Such a sequence, and one that
+    has no `slo_ms`, is given a turn instead (`Sequence.turn_s`), once: turns are spaced as if these sequences had
+    `RESERVED_SHARE` of the machine to themselves, in the order in which they ask. A turn is a latest start like any
+    other. This is the ageing that keeps everyone from starving: when its turn has come, nothing that can still wait
+    goes before it; and however many there are, they cannot take more from those in time than that share. They also
+    get whatever the others leave free. Should the machine turn out faster, a deadline that can be met again counts.
+    """
+
+    is_dynamic = True
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self._token_s = _MovingRatio()
+        """The machine's time for one token, of whatever kind."""
+        self._decode_step_s = _MovingRatio()
+        """How long a decoding sequence waits for its next token."""
+        self._line: deque[Sequence] = deque()
+        """Sequences that were given a turn, in that order. Those at the ends that have left the queue are dropped."""
+
+    def observe(self, num_prefill_tokens: int, num_decode_tokens: int, step_s: float) -> None:
+        has_drifted = self._token_s.add(step_s, num_prefill_tokens + num_decode_tokens)
+        if num_decode_tokens:
+            has_drifted |= self._decode_step_s.add(step_s, 1)
+        self.generation += has_drifted
+
+    def key(self, seq: Sequence, now_s: float) -> float:
+        latest_start_s = self.latest_start_s(seq)
+        if latest_start_s is not None and latest_start_s >= now_s:
+            return latest_start_s if seq.turn_s is None else min(latest_start_s, seq.turn_s)
+        return self._give_turn(seq, now_s) if seq.turn_s is None else seq.turn_s
+
+    def latest_start_s(self, seq: Sequence) -> float | None:
+        """When work must begin (or go on) for the deadline to be met; None without a deadline."""
+        if seq.params.slo_ms is None:
+            return None
+        return seq.arrival_s + seq.params.slo_ms / 1e3 - SAFETY * self.remaining_s(seq)
+
+    def remaining_s(self, seq: Sequence) -> float:
+        """How long the sequence needs from now on if it is never kept waiting. 0 before the first observation."""
+        return seq.num_uncomputed_tokens * self._token_s.value + num_remaining_outputs(seq) * self._decode_step_s.value
+
+    def _give_turn(self, seq: Sequence, now_s: float) -> float:
+        self._forget_departed()
+        last_turn_s = self._line[-1].turn_s if self._line else None
+        begin_s = now_s if last_turn_s is None else max(now_s, last_turn_s)
+        seq.turn_s = begin_s + num_remaining_tokens(seq) * self._token_s.value / RESERVED_SHARE
+        self._line.append(seq)
+        return seq.turn_s
+
+    def _forget_departed(self) -> None:
+        while self._line and self._line[-1].status is not SequenceStatus.WAITING:
+            self._line.pop()
+        while self._line and self._line[0].status is not SequenceStatus.WAITING:
+            self._line.popleft()
+
+
+class _MovingRatio:
+    """Seconds per thing, over the recent past: a ratio of two sums that both fade by `RATE_MEMORY` at each addition."""
+
+    def __init__(self) -> None:
+        self.value = 0.0
+        self._seconds = 0.0
+        self._things = 0.0
+        self._value_at_drift = 0.0
+
+    def add(self, seconds: float, things: int) -> bool:
+        """Whether the value has moved by more than `RATE_DRIFT` since that was last so."""
+        self._seconds = self._seconds * RATE_MEMORY + seconds
+        self._things = self._things * RATE_MEMORY + things
+        if self._things:
+            self.value = self._seconds / self._things
+        has_drifted = abs(self.value - self._value_at_drift) > RATE_DRIFT * self._value_at_drift
+        if has_drifted:
+            self._value_at_drift = self.value
+        return has_drifted
