@@ -7,4 +7,5 @@ NB_MODULE(_native, m) {
   quire::bind_cpu_features(m);
   quire::bind_kernels(m);
   quire::bind_scheduling(m);
+  quire::bind_retrieval(m);
 }

@@ -3,7 +3,11 @@ Native core of Quire. Use the faces in quire.kernels, quire.cache, quire.schedul
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
+
+import numpy
+import numpy.typing
+from numpy.typing import NDArray
 
 
 def cpu_features() -> dict[str, bool]:
@@ -69,3 +73,50 @@ class IndexedHeap(Generic[K]):
     def clear(self) -> None: ...
 
     def check_invariants(self) -> None: ...
+
+class CountMin:
+    def __init__(self, width: int, depth: int, counter_bits: int, conservative: bool, num_hitters: int, seed: int) -> None: ...
+
+    def add(self, key: str | bytes | int, count: int = 1) -> None:
+        """Counts `key`, `count` times."""
+
+    def add_integers(self, keys: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], counts: Annotated[NDArray[numpy.uint64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None) -> None: ...
+
+    def add_objects(self, keys: list[str | bytes | int], counts: numpy.typing.NDArray[numpy.uint64] | None) -> None: ...
+
+    def estimate(self, key: str | bytes | int) -> int:
+        """
+        How often `key` was added: never too low, too high by at most `error_bound()` with probability 1 - delta.
+        """
+
+    def estimate_integers(self, keys: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> Annotated[NDArray[numpy.uint64], dict(shape=(None,))]: ...
+
+    def estimate_objects(self, keys: list[str | bytes | int]) -> numpy.typing.NDArray[numpy.uint64]: ...
+
+    def merge_native(self, other: CountMin) -> None: ...
+
+    def decay_native(self, factor: float) -> None: ...
+
+    def clear(self) -> None:
+        """Forgets everything."""
+
+    def heavy_hitters_native(self, k: int) -> list[tuple[str | bytes | int, int]]: ...
+
+    def error_bound(self) -> float:
+        """
+        What an estimate is too high by at most, with probability 1 - delta: e / width · total.
+        """
+
+    @property
+    def total(self) -> float:
+        """The sum of all counts, decayed as they are."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory of the counters and of the tracked keys."""
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def depth(self) -> int: ...

@@ -32,9 +32,7 @@ class EngineConfig:
     dtype: str = _knob(
         "auto", "Number format of weights and activations; auto takes the one of the weights' file.", choices=DTYPES
     )
-    kv_cache_dtype: str = _knob(
-        "auto", "Number format of the KV cache; auto takes the activations'.", choices=DTYPES
-    )
+    kv_cache_dtype: str = _knob("auto", "Number format of the KV cache; auto takes the activations'.", choices=DTYPES)
     max_model_len: int | None = _knob(
         None, "Tokens of prompt and output together. Default: what the model allows and the KV cache holds.", low=1
     )
@@ -63,7 +61,9 @@ class EngineConfig:
     )
     seed: int = _knob(0, "Seeds requests that bring no seed of their own.", low=0, high=(1 << 63) - 1)
     device: str = _knob("auto", "Where to run; auto takes the best device there is.", choices=("auto", "cpu"))
-    num_threads: int | None = _knob(None, "Threads of the CPU kernels. Default: one per physical core.", low=1, high=1024)
+    num_threads: int | None = _knob(
+        None, "Threads of the CPU kernels. Default: one per physical core.", low=1, high=1024
+    )
     chat_template: str | None = _knob(None, "A Jinja chat template (text or path) in place of the model's own.")
     revision: str | None = _knob(None, "Branch, tag or commit of a model on the hub.")
 
@@ -77,7 +77,9 @@ class EngineConfig:
         names = [f.name for f in fields(cls)]
         for name in kwargs:
             if name not in names:
-                raise ConfigError(f"{name!r} is not a knob of the engine.{suggest(name, names)} Known: {', '.join(names)}.")
+                raise ConfigError(
+                    f"{name!r} is not a knob of the engine.{suggest(name, names)} Known: {', '.join(names)}."
+                )
         return cls(**kwargs)
 
 

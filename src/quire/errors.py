@@ -5,6 +5,7 @@
     ├── InvalidRequestError    a prompt or a sampling parameter cannot be served      (also a ValueError)
     ├── ModelLoadError         a model directory, file or tensor is not what it should be
     ├── CapacityError          the machine has too little of something, and what to change
+    ├── CorruptIndexError      an index file is damaged, cut short, or something else
     └── EngineClosedError      the engine was closed, or died; nothing more will come
 
 A message holds the value that was given, what is allowed, and what to do. `suggest` adds the nearest name.
@@ -37,6 +38,10 @@ class ModelLoadError(QuireError):
 
 class CapacityError(QuireError):
     """The machine has too little memory, blocks or rows for what was asked."""
+
+
+class CorruptIndexError(QuireError):
+    """An index file is damaged, cut short, or something else; what it was derived from can rebuild it."""
 
 
 class EngineClosedError(QuireError):

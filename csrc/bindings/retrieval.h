@@ -1,0 +1,9 @@
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+namespace quire {
+
+void bind_count_min(nanobind::module_& m);
+
+}  // namespace quire
