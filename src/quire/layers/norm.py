@@ -1,0 +1,24 @@
+"""Root-mean-square normalisation, alone and joined with the residual sum before it."""
+
+import torch
+from torch import nn
+
+from quire import kernels
+from quire.layers.parameter import Part, Weight
+from quire.parallel.group import SingleGroup
+
+
+class RMSNorm(nn.Module):
+    """Every rank normalises whole vectors, so there is no group."""
+
+    def __init__(self, size: int, eps: float, *, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.weight = Weight((Part((size,)),), dtype, SingleGroup())
+        self.eps = eps
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return kernels.rms_norm(x, self.weight, self.eps)
+
+    def add(self, x: torch.Tensor, residual: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The norm of `x + residual`, and the sum itself."""
+        return kernels.add_rms_norm(x, residual, self.weight, self.eps)
