@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from tests.reference import kernels as slow
 
 from quire import kernels
+from tests.reference import kernels as slow
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 3e-3}
 

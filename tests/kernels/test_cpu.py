@@ -4,9 +4,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.reference import kernels as slow
 
 from quire import _native, kernels
+from tests.reference import kernels as slow
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 WIDTHS = [1, 7, 8, 16, 17, 64, 100, 1024]

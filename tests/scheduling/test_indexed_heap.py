@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from tests.reference.sorted_queue import SortedQueue
 
 from quire.scheduling.indexed_heap import IndexedHeap
+from tests.reference.sorted_queue import SortedQueue
 
 PRIORITIES = st.sampled_from([-math.inf, -1.5, -0.0, 0.0, 1.0, 2.0, math.inf]) | st.floats(allow_nan=False)
 KEYS = st.integers(-3, 40) | st.text("ab", max_size=3) | st.tuples(st.integers(0, 3), st.booleans()) | st.none()
