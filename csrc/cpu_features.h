@@ -7,6 +7,10 @@
 #include <cstdlib>
 #include <string_view>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 namespace quire {
 
 enum class Isa { kPortable = 0, kAvx2 = 1, kAvx512 = 2 };
@@ -18,7 +22,16 @@ struct CpuFeatures {
   bool avx512 = false;  // F, BW, VL and DQ
   bool avx512_bf16 = false;
   bool avx512_vnni = false;
+  bool sha_ni = false;
 };
+
+#if defined(__x86_64__)
+// Not every compiler that builds this knows the feature by name.
+inline bool detect_sha_ni() {
+  unsigned eax, ebx, ecx, edx;
+  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (ebx >> 29 & 1);
+}
+#endif
 
 inline CpuFeatures detect_cpu_features() {
   CpuFeatures f;
@@ -31,6 +44,7 @@ inline CpuFeatures detect_cpu_features() {
              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
   f.avx512_bf16 = __builtin_cpu_supports("avx512bf16");
   f.avx512_vnni = __builtin_cpu_supports("avx512vnni");
+  f.sha_ni = detect_sha_ni();
 #endif
   return f;
 }

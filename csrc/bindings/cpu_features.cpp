@@ -21,6 +21,7 @@ void bind_cpu_features(nb::module_& m) {
         d["avx512"] = f.avx512;
         d["avx512_bf16"] = f.avx512_bf16;
         d["avx512_vnni"] = f.avx512_vnni;
+        d["sha_ni"] = f.sha_ni;
         return d;
       },
       nb::sig("def cpu_features() -> dict[str, bool]"), "Instruction sets of this processor that the kernels know.");

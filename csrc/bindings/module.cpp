@@ -8,4 +8,5 @@ NB_MODULE(_native, m) {
   quire::bind_kernels(m);
   quire::bind_scheduling(m);
   quire::bind_retrieval(m);
+  quire::bind_cache(m);
 }

@@ -8,5 +8,6 @@ void bind_cpu_features(nanobind::module_& m);
 void bind_kernels(nanobind::module_& m);
 void bind_scheduling(nanobind::module_& m);
 void bind_retrieval(nanobind::module_& m);
+void bind_cache(nanobind::module_& m);
 
 }  // namespace quire

@@ -120,3 +120,9 @@ class CountMin:
 
     @property
     def depth(self) -> int: ...
+
+def hash_blocks(parent: bytes, token_ids: list[int], start: int, block_size: int, num_blocks: int) -> list[bytes]:
+    """
+    Digests of `num_blocks` full blocks from token `start` on: SHA-256 over (digest before, token ids as int32 LE).
+    Raises ValueError for an id below 0 or above 2**31 - 1, and for blocks that the list does not fill.
+    """

@@ -1,0 +1,23 @@
+"""What was computed and may be wanted again: pages, prefixes, and the blocks of running sequences.
+
+useful for      holding many KV caches in little memory, finding a prefix that is there already, giving memory back
+not useful for  deciding who goes next (quire.scheduling), computing KV (quire.engine)
+"""
+
+from quire.cache.block_manager import BlockManager, BlockStats, PrefixMatch
+from quire.cache.events import BlockEvent, BlocksRemoved, BlocksShared, BlocksStored
+from quire.cache.paged_allocator import AllocatorStats, PagedAllocator
+from quire.cache.prefix_index import PrefixIndex
+
+__all__ = [
+    "AllocatorStats",
+    "BlockEvent",
+    "BlockManager",
+    "BlockStats",
+    "BlocksRemoved",
+    "BlocksShared",
+    "BlocksStored",
+    "PagedAllocator",
+    "PrefixIndex",
+    "PrefixMatch",
+]
