@@ -19,6 +19,7 @@ from typing import Protocol
 from quire.config import SCHEDULING_POLICIES
 from quire.errors import ConfigError, shown, suggest
 from quire.scheduling.indexed_heap import IndexedHeap
+from quire.scheduling.meters import FadingRatio
 from quire.sequence import Sequence, SequenceStatus
 
 PRIORITY_STEP_S = 2.0**32
@@ -138,18 +139,22 @@ class LeastSlackFirst:
 
     def __init__(self) -> None:
         self.generation = 0
-        self._token_s = _MovingRatio()
+        self._token_s = FadingRatio(RATE_MEMORY)
         """The machine's time for one token, of whatever kind."""
-        self._decode_step_s = _MovingRatio()
+        self._decode_step_s = FadingRatio(RATE_MEMORY)
         """How long a decoding sequence waits for its next token."""
+        self._rates_of_generation = (0.0, 0.0)
         self._line: deque[Sequence] = deque()
         """Sequences that were given a turn, in that order. Those at the ends that have left the queue are dropped."""
 
     def observe(self, num_prefill_tokens: int, num_decode_tokens: int, step_s: float) -> None:
-        has_drifted = self._token_s.add(step_s, num_prefill_tokens + num_decode_tokens)
+        self._token_s.add(step_s, num_prefill_tokens + num_decode_tokens)
         if num_decode_tokens:
-            has_drifted |= self._decode_step_s.add(step_s, 1)
-        self.generation += has_drifted
+            self._decode_step_s.add(step_s, 1)
+        rates = (self._token_s.value, self._decode_step_s.value)
+        if not all(map(_is_near, rates, self._rates_of_generation)):
+            self._rates_of_generation = rates
+            self.generation += 1
 
     def key(self, seq: Sequence, now_s: float) -> float:
         latest_start_s = self.latest_start_s(seq)
@@ -182,22 +187,5 @@ class LeastSlackFirst:
             self._line.popleft()
 
 
-class _MovingRatio:
-    """Seconds per thing, over the recent past: a ratio of two sums that both fade by `RATE_MEMORY` at each addition."""
-
-    def __init__(self) -> None:
-        self.value = 0.0
-        self._seconds = 0.0
-        self._things = 0.0
-        self._value_at_drift = 0.0
-
-    def add(self, seconds: float, things: int) -> bool:
-        """Whether the value has moved by more than `RATE_DRIFT` since that was last so."""
-        self._seconds = self._seconds * RATE_MEMORY + seconds
-        self._things = self._things * RATE_MEMORY + things
-        if self._things:
-            self.value = self._seconds / self._things
-        has_drifted = abs(self.value - self._value_at_drift) > RATE_DRIFT * self._value_at_drift
-        if has_drifted:
-            self._value_at_drift = self.value
-        return has_drifted
+def _is_near(rate: float, known: float) -> bool:
+    return abs(rate - known) <= RATE_DRIFT * known

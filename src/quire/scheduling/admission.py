@@ -1,0 +1,272 @@
+"""Who may come in: rate limits over a moving window, caps on the queue, and deadlines that can still be met.
+
+    admit(key, …) ──▶ Refused(reason, retry_after_s, kind)     kind "quota": the caller's own limit    (HTTP 429)
+          │                                                    kind "capacity": ours                   (HTTP 503)
+          └─────────▶ Admitted ──▶ started(admitted) ──▶ finished(admitted)
+                         queued              running           gone
+
+`finished` must follow every admission, however it ends, also when it never started. Repeating a call does nothing.
+
+A request for n completions counts as n requests and as its prompt tokens and n times its output tokens. Only what is
+admitted counts, so to be refused costs nothing. In any stretch of `window_s`, no more than rate x `window_s` is
+admitted (`meters.Meter`).
+
+A deadline can be met if the whole queue, at the rate at which it was drained lately, and then the time that a request
+of this size took lately, end before it. Until something was measured, and while nothing is in the house (else a slow
+spell would never be measured away), every deadline can.
+
+Thread safety: all methods, under one lock held for a few microseconds. Memory: O(queued and running requests) plus
+a bounded amount per key, for at most `max_keys` keys: a key is forgotten when its window is empty, and beyond that the
+one that asked longest ago.
+Invariant: what is queued is the sum of the tickets that have not started; no meter is above its budget.
+"""
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from threading import Lock
+from typing import Literal
+
+from quire.errors import ConfigError, shown
+from quire.scheduling.meters import DrainRate, FadingRatio, Meter
+
+UNMEASURED_RETRY_S = 1.0
+"""When to try again while the rate of draining is not known."""
+
+DRAIN_MEMORY_S = 10.0
+"""How much time with a queue the measured drain rate looks back on."""
+
+SERVICE_MEMORY = 0.95
+"""How much of the measured service time survives each finished request."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """None: no limit."""
+
+    requests_per_s: float | None = None
+    tokens_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionLimits:
+    per_key: RateLimit = RateLimit()
+    in_all: RateLimit = RateLimit()
+    window_s: float = 10.0
+    """Seconds over which rates are held. Longer lets bursts through, shorter smooths."""
+    max_queued_requests: int | None = None
+    max_queued_tokens: int | None = None
+    max_keys: int = 10_000
+
+    def __post_init__(self) -> None:
+        _check_positive("window_s", self.window_s)
+        for name in ("max_queued_requests", "max_queued_tokens", "max_keys"):
+            if getattr(self, name) is not None:
+                _check_positive(name, getattr(self, name))
+        for whose, limit in (("per_key", self.per_key), ("in_all", self.in_all)):
+            for name in ("requests_per_s", "tokens_per_s"):
+                self._check_rate(f"{whose}.{name}", getattr(limit, name))
+
+    def _check_rate(self, name: str, rate: float | None) -> None:
+        if rate is None:
+            return
+        _check_positive(name, rate)
+        if rate * self.window_s < 1:
+            raise ConfigError(
+                f"{name} is {rate} over a window_s of {self.window_s}, which admits nothing; "
+                f"allowed: at least one in a window. Raise window_s to {math.ceil(1 / rate)} or more."
+            )
+
+
+def _check_positive(name: str, value: float) -> None:
+    if not (isinstance(value, (int, float)) and 0 < value < math.inf):
+        raise ConfigError(f"{name} is {shown(value)}; allowed: a number above 0, or None for no limit.")
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    ticket: int
+    num_requests: int
+    num_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    reason: str
+    retry_after_s: float | None
+    """None: never, the request alone is above a limit."""
+    kind: Literal["quota", "capacity"]
+
+
+@dataclass(slots=True)
+class _Ticket:
+    num_requests: int
+    num_tokens: int
+    started_s: float | None = None
+
+
+class AdmissionController:
+    def __init__(self, limits: AdmissionLimits, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limits = limits
+        self.num_queued_requests = 0
+        self.num_queued_tokens = 0
+        self._clock = clock
+        self._lock = Lock()
+        self._in_all = _Usage(limits.in_all, limits.window_s)
+        self._by_key: OrderedDict[str, _Usage] = OrderedDict()
+        self._tickets: dict[int, _Ticket] = {}
+        self._next_ticket = 0
+        self._drain = DrainRate(DRAIN_MEMORY_S)
+        self._service = FadingRatio(SERVICE_MEMORY)
+        """Seconds from start to finish, per token of the request."""
+
+    def admit(
+        self, key: str, num_prompt_tokens: int, num_output_tokens: int, *, n: int = 1, slo_ms: float | None = None
+    ) -> Admitted | Refused:
+        """Counts the request in, or says why not and when to come again."""
+        if n < 1 or num_prompt_tokens < 0 or num_output_tokens < 0:
+            given = f"n={n}, num_prompt_tokens={num_prompt_tokens}, num_output_tokens={num_output_tokens}"
+            raise ValueError(f"{given}; allowed: n of at least 1, no negative number of tokens.")
+        num_tokens = num_prompt_tokens + n * num_output_tokens
+        asked = {"requests": n, "tokens": num_tokens}
+        with self._lock:
+            now_s = self._clock()
+            self._drain.advance(now_s, is_busy=self.num_queued_tokens > 0)
+            usage = self._usage_of(key, now_s)
+            refused = (
+                usage.refusal(asked, now_s, "quota")
+                or self._in_all.refusal(asked, now_s, "capacity")
+                or self._queue_refusal(asked)
+                or self._slo_refusal(num_tokens, slo_ms)
+            )
+            if refused is not None:
+                return refused
+            usage.add(asked, now_s)
+            self._in_all.add(asked, now_s)
+            return self._enqueue(_Ticket(n, num_tokens))
+
+    def started(self, admitted: Admitted) -> None:
+        """The request left the queue and runs."""
+        with self._lock:
+            ticket = self._tickets.get(admitted.ticket)
+            if ticket is None or ticket.started_s is not None:
+                return
+            ticket.started_s = self._clock()
+            self._leave_queue(ticket, ticket.started_s, num_drained=ticket.num_tokens)
+
+    def finished(self, admitted: Admitted) -> None:
+        """The request is over, served or not, from wherever it was."""
+        with self._lock:
+            ticket = self._tickets.pop(admitted.ticket, None)
+            if ticket is None:
+                return
+            if ticket.started_s is None:
+                self._leave_queue(ticket, self._clock(), num_drained=0)
+            else:
+                self._service.add(self._clock() - ticket.started_s, ticket.num_tokens)
+
+    @property
+    def num_keys(self) -> int:
+        return len(self._by_key)
+
+    @property
+    def drain_tokens_per_s(self) -> float | None:
+        """The measured rate at which the queue empties; None until there was one."""
+        return self._drain.tokens_per_s
+
+    def expected_s(self, num_tokens: int) -> float:
+        """How long a request that comes now would take, from the measured rates; 0 where nothing was measured."""
+        drain = self._drain.tokens_per_s
+        wait_s = self.num_queued_tokens / drain if drain else 0.0
+        return wait_s + num_tokens * self._service.value
+
+    def _usage_of(self, key: str, now_s: float) -> "_Usage":
+        usage = self._by_key.pop(key, None) or _Usage(self.limits.per_key, self.limits.window_s)
+        self._by_key[key] = usage
+        while len(self._by_key) > 1:
+            oldest = next(iter(self._by_key.values()))
+            if len(self._by_key) <= self.limits.max_keys and not oldest.is_empty(now_s):
+                break
+            self._by_key.popitem(last=False)
+        return usage
+
+    def _queue_refusal(self, asked: Mapping[str, int]) -> Refused | None:
+        for unit, queued, cap in (
+            ("requests", self.num_queued_requests, self.limits.max_queued_requests),
+            ("tokens", self.num_queued_tokens, self.limits.max_queued_tokens),
+        ):
+            more = asked[unit]
+            if cap is None or queued + more <= cap:
+                continue
+            if more > cap:
+                return Refused(f"{more} {unit} are more than the queue holds ({cap}).", None, "capacity")
+            reason = f"{more} more {unit} after {queued} in the queue, which holds {cap}."
+            return Refused(reason, self._drained_in_s((queued + more - cap) / queued), "capacity")
+        return None
+
+    def _drained_in_s(self, share: float) -> float:
+        drain = self._drain.tokens_per_s
+        return share * self.num_queued_tokens / drain if drain else UNMEASURED_RETRY_S
+
+    def _slo_refusal(self, num_tokens: int, slo_ms: float | None) -> Refused | None:
+        if slo_ms is None or not self._tickets:
+            return None
+        over_s = self.expected_s(num_tokens) - slo_ms / 1e3
+        if over_s <= 0:
+            return None
+        reason = f"Would take about {over_s * 1e3 + slo_ms:.0f} ms at the present load; wanted within {slo_ms:g} ms."
+        return Refused(reason, over_s, "capacity")
+
+    def _enqueue(self, ticket: _Ticket) -> Admitted:
+        self.num_queued_requests += ticket.num_requests
+        self.num_queued_tokens += ticket.num_tokens
+        self._next_ticket += 1
+        self._tickets[self._next_ticket] = ticket
+        return Admitted(self._next_ticket, ticket.num_requests, ticket.num_tokens)
+
+    def _leave_queue(self, ticket: _Ticket, now_s: float, *, num_drained: int) -> None:
+        self._drain.advance(now_s, is_busy=True)
+        self._drain.add(num_drained)
+        self.num_queued_requests -= ticket.num_requests
+        self.num_queued_tokens -= ticket.num_tokens
+
+    def check_invariants(self) -> None:
+        with self._lock:
+            queued = [ticket for ticket in self._tickets.values() if ticket.started_s is None]
+            assert self.num_queued_requests == sum(ticket.num_requests for ticket in queued)
+            assert self.num_queued_tokens == sum(ticket.num_tokens for ticket in queued)
+            assert len(self._by_key) <= self.limits.max_keys
+            for usage in (self._in_all, *self._by_key.values()):
+                usage.check_invariants()
+
+
+class _Usage:
+    """What one key, or all together, were admitted in the last window."""
+
+    __slots__ = ("_meters",)
+
+    def __init__(self, limit: RateLimit, window_s: float) -> None:
+        rates = {"requests": limit.requests_per_s, "tokens": limit.tokens_per_s}
+        self._meters = {unit: Meter(rate, window_s) for unit, rate in rates.items() if rate is not None}
+
+    def is_empty(self, now_s: float) -> bool:
+        return all(meter.total_at(now_s) == 0 for meter in self._meters.values())
+
+    def refusal(self, asked: Mapping[str, int], now_s: float, kind: Literal["quota", "capacity"]) -> Refused | None:
+        for unit, meter in self._meters.items():
+            wait_s = meter.wait_s(asked[unit], now_s)
+            if wait_s != 0:
+                whose = "your limit" if kind == "quota" else "the limit of this server"
+                was = f"{asked[unit]} more {unit} after {meter.total} in the last {meter.window_s:g} s"
+                return Refused(f"{was}; {whose} is {meter.rate:g} a second.", wait_s, kind)
+        return None
+
+    def add(self, asked: Mapping[str, int], now_s: float) -> None:
+        for unit, meter in self._meters.items():
+            meter.add(asked[unit], now_s)
+
+    def check_invariants(self) -> None:
+        for meter in self._meters.values():
+            meter.check_invariants()
