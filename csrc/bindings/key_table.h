@@ -3,7 +3,7 @@
 //   slots_    open addressing, linear probing, removal by shifting back;  slot = (tag, handle)
 //   entries_  handle -> (key, hash); handles of removed keys are used again
 //
-// A tag is the upper half of the mixed hash, and alone gives a slot's home, so growing and shifting never touch the keys.
+// A tag, the upper half of the mixed hash, is enough to know a slot's home: growing and shifting never touch the keys.
 //
 // The table owns one reference to each key. Comparing two keys may run Python code, and that code may change this
 // table: `find` then starts again. No other method runs Python code. REQUIRES: the GIL is held.
