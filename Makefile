@@ -1,0 +1,83 @@
+# make run    generate from the model that Quire carries (PROMPT="…" to choose the words)
+# make test   run the tests (TESTS=tests/cache for some of them)
+# make check  lint, format, types, import contract, C++ format, native stubs, rules of the house
+# make native rebuild the C++ core · make stubs  write its type stubs
+# make bench  run every benchmark · make docs  build the pages · make clean  remove all that was made
+#
+# run and test need git, make, a C++ compiler and Python 3.11 to 3.13 with venv and headers; the rest they fetch into
+# .venv. PYTHON=… chooses the interpreter. On Linux, PyPI's torch is the CUDA build; for the much smaller CPU build:
+#   make run TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+PYTHON ?=
+CXX ?= g++
+VENV ?= .venv
+TORCH_INDEX ?=
+PROMPT ?= Once upon a time
+TESTS ?= tests
+FREE_GB := 3
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+INSTALL := $(PIP) install $(INDEX) -c constraints.txt --no-build-isolation
+NATIVE_SOURCES := CMakeLists.txt $(shell find csrc -name '*.cpp' -o -name '*.h')
+PACKAGING := pyproject.toml constraints.txt
+
+.PHONY: run test check native stubs bench docs clean
+.DELETE_ON_ERROR:
+
+run: $(VENV)/.native
+	@$(BIN)/quire generate "$(PROMPT)"
+
+test: $(VENV)/.developer $(VENV)/.native
+	@echo "==> Running the tests"
+	@$(BIN)/python -m pytest $(TESTS)
+
+check: $(VENV)/.developer $(VENV)/.native
+	@echo "==> Lint";            $(BIN)/ruff check .
+	@echo "==> Format";          $(BIN)/ruff format --check .
+	@echo "==> Types";           $(BIN)/mypy
+	@echo "==> Import contract"; $(BIN)/lint-imports --no-logo
+	@echo "==> C++ format";      find csrc -name '*.cpp' -o -name '*.h' | xargs $(BIN)/clang-format --dry-run -Werror
+	@echo "==> Native stubs";    $(BIN)/python tools/stubs.py --check
+	@echo "==> House rules";     $(BIN)/python -m pytest tests/test_*.py
+
+native: $(VENV)/.native
+
+stubs: $(VENV)/.native
+	@$(BIN)/python tools/stubs.py
+
+bench: $(VENV)/.native
+	@$(BIN)/quire bench all
+
+docs: $(VENV)/.native
+	@echo "==> Building the pages into build/docs"
+	@$(INSTALL) -q -e '.[docs]' && $(BIN)/mkdocs build --strict --site-dir build/docs
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# What each stamp stands for: the build tools are there, Quire is installed, it is built from the sources as they are,
+# and the tools of tests and checks are there too.
+
+$(VENV)/.tools: $(PACKAGING) tools/preflight.sh
+	@python=$$(tools/preflight.sh "$(PYTHON)" "$(CXX)" $(FREE_GB)) && \
+	  echo "==> Making $(VENV) with $$($$python --version)" && $$python -m venv $(VENV)
+	@echo "==> Installing the build tools"
+	@$(PIP) install -q -c constraints.txt scikit-build-core nanobind cmake ninja
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.tools
+	@echo "==> Installing Quire's dependencies and building its native core (minutes the first time)"
+	@CXX=$(CXX) $(INSTALL) -e .
+	@touch $@ $(VENV)/.native
+
+$(VENV)/.native: $(VENV)/.installed $(NATIVE_SOURCES)
+	@echo "==> Building the native core"
+	@CXX=$(CXX) $(INSTALL) -q --no-deps -e .
+	@touch $@
+
+$(VENV)/.developer: $(VENV)/.installed
+	@echo "==> Installing the tools of tests and checks"
+	@CXX=$(CXX) $(INSTALL) -e '.[test,check]'
+	@touch $@ $(VENV)/.native

@@ -1,0 +1,58 @@
+"""The `quire` command: its subcommands, and what becomes of an error.
+
+A QuireError is the user's to mend: one line on stderr, exit code 2, no traceback. Anything else is ours, and shows one.
+"""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import quire
+from quire.cli.bench import app as bench
+from quire.cli.env import env
+from quire.cli.generate import generate
+from quire.cli.help import GroupedCommand
+from quire.errors import QuireError
+
+EXIT_USER_ERROR = 2
+
+
+class QuireGroup(TyperGroup):
+    """Turns a QuireError of any command into one line and exit code 2."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except QuireError as error:
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            raise typer.Exit(EXIT_USER_ERROR) from error
+
+
+app = typer.Typer(
+    cls=QuireGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(cls=GroupedCommand)(generate)
+app.command()(env)
+app.add_typer(bench, name="bench")
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        print(f"quire {quire.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """An LLM serving engine with a library in it."""

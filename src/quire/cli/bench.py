@@ -1,0 +1,156 @@
+"""`quire bench <case>`: one subcommand per benchmark, with the benchmark's own parameters as flags.
+
+Knows how to run and show a benchmark, and nothing of what any of them measures.
+"""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from quire.bench import registry
+from quire.bench.registry import Benchmark, Parameter
+from quire.cli.flags import option_parameter, with_parameters
+from quire.cli.help import GroupedCommand
+from quire.errors import ConfigError, shown
+
+if TYPE_CHECKING:
+    from quire.bench.results import Report
+
+ALL = "all"
+
+
+class BenchGroup(TyperGroup):
+    """Its commands are the benchmarks there are; each is made when it is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 (the overridden signature)
+        return [*registry.find_benchmarks(), ALL]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 (the overridden signature)
+        if cmd_name == ALL:
+            return _as_command(ALL, _run_all, "Run every benchmark with its defaults.")
+        benchmark = registry.find_benchmarks().get(cmd_name)
+        return None if benchmark is None else _as_command(cmd_name, _runner(benchmark), benchmark.help)
+
+
+app = typer.Typer(cls=BenchGroup, no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def about() -> None:
+    """Measure something, with its spread: warm-up, repetitions, interval, memory, and where it was measured."""
+
+
+def run_benchmark(
+    benchmark: Benchmark,
+    arguments: dict[str, Any],
+    *,
+    repetitions: int,
+    warmup: int,
+    json_path: Path | None,
+    csv_path: Path | None,
+    compare_path: Path | None,
+) -> None:
+    """Measures, prints the table, writes what was asked for."""
+    from rich.console import Console
+
+    from quire.bench.harness import measure
+    from quire.bench.results import Report, compare
+
+    earlier = _load(compare_path) if compare_path else None
+    cases = benchmark.cases(arguments)
+    results = measure(cases, repetitions=repetitions, warmup=warmup, console=Console(stderr=True))
+    report = Report(benchmark.name, results)
+    console = Console()
+    console.print(report.table())
+    if explanation := benchmark.explain(report):
+        console.print(explanation, markup=False)
+    if earlier is not None:
+        console.print(compare(report, earlier))
+    if json_path:
+        _write(json_path, report.to_json())
+    if csv_path:
+        _write(csv_path, report.to_csv())
+
+
+def _runner(benchmark: Benchmark) -> Callable[..., None]:
+    def run(
+        repetitions: Annotated[int, typer.Option(min=1, help="How often each case is measured.")] = 5,
+        warmup: Annotated[int, typer.Option(min=0, help="Runs before that, thrown away.")] = 1,
+        json_path: Annotated[Path | None, typer.Option("--json", help="Write the results there.")] = None,
+        csv_path: Annotated[Path | None, typer.Option("--csv", help="Write a line per metric there.")] = None,
+        compare_path: Annotated[
+            Path | None, typer.Option("--compare", help="A saved --json to hold them against.")
+        ] = None,
+        **arguments: Any,
+    ) -> None:
+        given = {p.name: _parsed(p, arguments[p.name]) for p in benchmark.parameters}
+        run_benchmark(
+            benchmark,
+            given,
+            repetitions=repetitions,
+            warmup=warmup,
+            json_path=json_path,
+            csv_path=csv_path,
+            compare_path=compare_path,
+        )
+
+    common = [p for p in inspect.signature(run, eval_str=True).parameters.values() if p.name != "arguments"]
+    own = [_as_parameter(p) for p in benchmark.parameters]
+    return with_parameters(run, [*own, *common])
+
+
+def _run_all(
+    out: Annotated[Path, typer.Option(help="Folder for a JSON and a CSV file per benchmark.")] = Path("benchmarks/out"),
+    repetitions: Annotated[int, typer.Option(min=1, help="How often each case is measured.")] = 5,
+) -> None:
+    for name, benchmark in registry.find_benchmarks().items():
+        run_benchmark(
+            benchmark,
+            {},
+            repetitions=repetitions,
+            warmup=1,
+            json_path=out / f"{name}.json",
+            csv_path=out / f"{name}.csv",
+            compare_path=None,
+        )
+
+
+def _as_parameter(parameter: Parameter) -> inspect.Parameter:
+    is_list = parameter.type == tuple[int, ...]
+    default = ",".join(map(str, parameter.default)) if is_list else parameter.default
+    return option_parameter(
+        parameter.name, str if is_list else parameter.type, default, typer.Option(rich_help_panel="Sizes")
+    )
+
+
+def _parsed(parameter: Parameter, value: Any) -> Any:
+    if parameter.type != tuple[int, ...]:
+        return value
+    try:
+        return tuple(int(part) for part in str(value).split(","))
+    except ValueError:
+        raise ConfigError(f"{parameter.name} is {shown(value)}; allowed: whole numbers with commas between.") from None
+
+
+def _as_command(name: str, function: Callable[..., None], help_line: str) -> Any:
+    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    single.command(name, help=help_line, cls=GroupedCommand)(function)
+    return typer.main.get_command(single)
+
+
+def _load(path: Path) -> "Report":
+    from quire.bench.results import Report
+
+    try:
+        return Report.load(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--compare {str(path)!r} cannot be used: {error}") from error
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)

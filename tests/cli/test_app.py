@@ -1,0 +1,56 @@
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+import quire
+from quire.cli.app import app
+
+
+def test_version() -> None:
+    assert CliRunner().invoke(app, ["--version"]).output == f"quire {quire.__version__}\n"
+
+
+@pytest.mark.parametrize("command", ["generate", "env", "bench"])
+def test_every_command_has_help(command: str) -> None:
+    assert command in CliRunner().invoke(app, ["--help"]).output
+    assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0
+
+
+def test_no_flag_is_cut_short_in_eighty_columns() -> None:
+    text = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["generate", "--help"]).output
+    assert "--include-stop-str-in-output" in text
+    assert "--max-num-batched-tokens" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [(["generat"], "Did you mean 'generate'?"), (["generate", "--max-num-seq", "3"], "--max-num-seqs")],
+)
+def test_a_slip_of_the_pen_is_answered_with_the_nearest_name(arguments: list[str], hint: str) -> None:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert hint in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--temperature", "-1"], "temperature is -1.0; allowed: 0.0 to 100.0."),
+        (["--top-p", "2"], "top_p is 2.0; allowed: above 0, at most 1."),
+        (["--file", "no/such/file"], "'no/such/file' cannot be read"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_exit_code_two(arguments: list[str], message: str) -> None:
+    result = CliRunner().invoke(app, ["generate", "hello", *arguments])
+    assert result.exit_code == 2
+    assert result.output.startswith("error: ")
+    assert message in result.output
+    assert result.output.count("\n") == 1
+
+
+def test_help_loads_neither_torch_nor_numpy() -> None:
+    code = "import sys; from quire.cli.app import app; print([m for m in ('torch', 'numpy') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,41 @@
+"""constraints.txt pins every direct dependency, once, within the range that pyproject.toml allows, and nothing else."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+BUILD_TOOLS = ("cmake>=3.24", "ninja>=1.11")
+
+
+def direct_requirements() -> list[Requirement]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"].values()
+    texts = [*project["project"]["dependencies"], *project["build-system"]["requires"], *BUILD_TOOLS]
+    return [Requirement(text) for text in [*texts, *(text for extra in extras for text in extra)]]
+
+
+def pins() -> dict[str, str]:
+    lines = (line.partition("#")[0].strip() for line in (ROOT / "constraints.txt").read_text().splitlines())
+    found = [Requirement(line) for line in lines if line]
+    names = [canonicalize_name(pin.name) for pin in found]
+    assert len(names) == len(set(names)), "a package is pinned twice"
+    return {name: str(pin.specifier) for name, pin in zip(names, found, strict=True)}
+
+
+@pytest.mark.parametrize("requirement", direct_requirements(), ids=str)
+def test_each_direct_dependency_is_pinned_within_its_range(requirement: Requirement) -> None:
+    pin = pins().get(canonicalize_name(requirement.name), "")
+    assert pin.startswith("=="), f"constraints.txt has no exact version of {requirement.name}"
+    assert requirement.specifier.contains(pin.removeprefix("=="))
+
+
+def test_nothing_is_pinned_that_nobody_asks_for() -> None:
+    assert pins().keys() == {canonicalize_name(requirement.name) for requirement in direct_requirements()}
+
+
+def test_torch_is_the_one_the_design_names() -> None:
+    assert pins()["torch"] == "==2.13.0"
