@@ -57,8 +57,8 @@ docs: $(VENV)/.native
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-# What each stamp stands for: the build tools are there, Quire is installed, it is built from the sources as they are,
-# and the tools of tests and checks are there too.
+# What each stamp stands for: the build tools are there; Quire is installed and built from the sources as they are; the
+# tools of tests and checks are there too.
 
 $(VENV)/.tools: $(PACKAGING) tools/preflight.sh
 	@python=$$(tools/preflight.sh "$(PYTHON)" "$(CXX)" $(FREE_GB)) && \
@@ -67,17 +67,15 @@ $(VENV)/.tools: $(PACKAGING) tools/preflight.sh
 	@$(PIP) install -q -c constraints.txt scikit-build-core nanobind cmake ninja
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.tools
-	@echo "==> Installing Quire's dependencies and building its native core (minutes the first time)"
-	@CXX=$(CXX) $(INSTALL) -e .
-	@touch $@ $(VENV)/.native
-
-$(VENV)/.native: $(VENV)/.installed $(NATIVE_SOURCES)
-	@echo "==> Building the native core"
-	@CXX=$(CXX) $(INSTALL) -q --no-deps -e .
+$(VENV)/.native: $(VENV)/.tools $(NATIVE_SOURCES)
+	@if [ $@ -nt $(VENV)/.tools ]; then \
+	  echo "==> Building what changed of the native core" && CXX=$(CXX) $(INSTALL) -q --no-deps -e .; \
+	else \
+	  echo "==> Installing Quire and building its native core (minutes the first time)" && CXX=$(CXX) $(INSTALL) -e .; \
+	fi
 	@touch $@
 
-$(VENV)/.developer: $(VENV)/.installed
+$(VENV)/.developer: $(VENV)/.tools | $(VENV)/.native
 	@echo "==> Installing the tools of tests and checks"
 	@CXX=$(CXX) $(INSTALL) -e '.[test,check]'
-	@touch $@ $(VENV)/.native
+	@touch $@

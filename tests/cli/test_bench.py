@@ -2,11 +2,13 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from quire.bench.harness import Case, Measurement
-from quire.bench.registry import Benchmark
+from quire.bench.registry import Benchmark, Parameter, find_benchmarks
 from quire.bench.results import Report
-from quire.cli.bench import run_benchmark
+from quire.cli.app import app
+from quire.cli.bench import bench_app, run_benchmark
 from quire.errors import ConfigError
 
 
@@ -61,3 +63,27 @@ def test_a_file_that_cannot_be_compared_with_is_refused_before_anything_runs(tmp
         run(compare_path=tmp_path / "old.json")
     with pytest.raises(ConfigError, match="No such file"):
         run(compare_path=tmp_path / "none.json")
+
+
+def test_a_benchmark_takes_its_sizes_and_the_common_flags(tmp_path: Path) -> None:
+    received: dict[str, object] = {}
+
+    class Sized(Counting):
+        def cases(self, arguments: object) -> list[Case]:
+            received.update(arguments)  # type: ignore[call-overload]
+            return super().cases(arguments)
+
+    parameters = (Parameter("n", int, 3), Parameter("sizes", tuple[int, ...], (1, 2)), Parameter("quick", bool, False))
+    command = bench_app(Sized("sized", "nowhere", "Sizes.", parameters))
+    out = tmp_path / "r.json"
+    result = CliRunner().invoke(command, ["--n", "5", "--quick", "--repetitions", "2", "--json", str(out)])
+    assert result.exit_code == 0, result.output
+    assert received == {"n": 5, "sizes": (1, 2), "quick": True}
+    assert Report.load(out).results[0].values == {"runs": [2, 3]}
+    assert "allowed: whole numbers" in str(CliRunner().invoke(command, ["--sizes", "1,x"]).exception)
+
+
+def test_every_benchmark_of_the_package_has_a_help_page() -> None:
+    for name in [*find_benchmarks(), "all"]:
+        result = CliRunner().invoke(app, ["bench", name, "--help"])
+        assert result.exit_code == 0, result.output

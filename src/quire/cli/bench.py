@@ -31,9 +31,9 @@ class BenchGroup(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 (the overridden signature)
         if cmd_name == ALL:
-            return _as_command(ALL, _run_all, "Run every benchmark with its defaults.")
+            return typer.main.get_command(_single(ALL, _run_all, "Run every benchmark with its defaults."))
         benchmark = registry.find_benchmarks().get(cmd_name)
-        return None if benchmark is None else _as_command(cmd_name, _runner(benchmark), benchmark.help)
+        return None if benchmark is None else typer.main.get_command(bench_app(benchmark))
 
 
 app = typer.Typer(cls=BenchGroup, no_args_is_help=True, rich_markup_mode=None)
@@ -42,6 +42,11 @@ app = typer.Typer(cls=BenchGroup, no_args_is_help=True, rich_markup_mode=None)
 @app.callback()
 def about() -> None:
     """Measure something, with its spread: warm-up, repetitions, interval, memory, and where it was measured."""
+
+
+def bench_app(benchmark: Benchmark) -> typer.Typer:
+    """The command of one benchmark."""
+    return _single(benchmark.name, _runner(benchmark), benchmark.help)
 
 
 def run_benchmark(
@@ -100,7 +105,7 @@ def _runner(benchmark: Benchmark) -> Callable[..., None]:
 
     common = [p for p in inspect.signature(run, eval_str=True).parameters.values() if p.name != "arguments"]
     own = [_as_parameter(p) for p in benchmark.parameters]
-    return with_parameters(run, [*own, *common])
+    return with_parameters(run, [*common, *own])
 
 
 def _run_all(
@@ -136,10 +141,10 @@ def _parsed(parameter: Parameter, value: Any) -> Any:
         raise ConfigError(f"{parameter.name} is {shown(value)}; allowed: whole numbers with commas between.") from None
 
 
-def _as_command(name: str, function: Callable[..., None], help_line: str) -> Any:
-    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+def _single(name: str, function: Callable[..., None], help_line: str) -> typer.Typer:
+    single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     single.command(name, help=help_line, cls=GroupedCommand)(function)
-    return typer.main.get_command(single)
+    return single
 
 
 def _load(path: Path) -> "Report":
