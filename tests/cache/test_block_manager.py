@@ -227,7 +227,7 @@ class ServedSequences(RuleBasedStateMachine):
 
 
 TestServedSequences = ServedSequences.TestCase
-TestServedSequences.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestServedSequences.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
 
 
 def test_second_sequence_takes_the_common_full_blocks() -> None:

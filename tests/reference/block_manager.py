@@ -75,8 +75,7 @@ class SlowBlockManager:
     def allocate(self, seq: Sequence, blocks: list[Block]) -> None:
         num_new = -(-len(seq.token_ids) // self.block_size) - len(blocks)
         self.kept = [b for b in self.kept if b not in blocks]
-        num_promised = len(seq.token_ids) // self.block_size if seq.uses_prefix_cache else 0
-        holding = Holding(list(blocks), len(blocks), num_promised)
+        holding = Holding(list(blocks), len(blocks), num_promised=len(seq.token_ids) // self.block_size)
         self.held[seq.seq_id] = seq, holding
         holding.table += self.take(num_new)
 

@@ -86,9 +86,10 @@ class BlockManager:
 
         Changes nothing but `seq.block_digests`, which it extends to all full blocks.
         """
+        if self._is_caching:
+            self._extend_digests(seq, len(seq.token_ids) // self.block_size)
         if not (self._is_caching and seq.uses_prefix_cache):
             return PrefixMatch([], 0, False)
-        self._extend_digests(seq, len(seq.token_ids) // self.block_size)
         limit = (len(seq.token_ids) - 1) // self.block_size
         block_ids = self._index.find(seq.block_digests[:limit])
         found = len(block_ids)
