@@ -50,9 +50,10 @@ stubs: $(VENV)/.native
 bench: $(VENV)/.native
 	@$(BIN)/quire bench all
 
-docs: $(VENV)/.native
+docs: $(VENV)/.tools
 	@echo "==> Building the pages into build/docs"
-	@$(INSTALL) -q -e '.[docs]' && $(BIN)/mkdocs build --strict --site-dir build/docs
+	@$(PIP) install -q -c constraints.txt mkdocs
+	@$(BIN)/mkdocs build -q --strict --site-dir build/docs
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
