@@ -4,7 +4,7 @@ from quire.config import SCHEDULING_POLICIES
 from quire.errors import ConfigError
 from quire.sampling_params import SamplingParams
 from quire.scheduling.indexed_heap import IndexedHeap
-from quire.scheduling.priority import RESERVED_SHARE, SAFETY, TYPICAL_OUTPUT_TOKENS, make_policy, settle
+from quire.scheduling.priority import RESERVED_SHARE, SLACK_WEIGHT, TYPICAL_OUTPUT_TOKENS, make_policy, settle
 from quire.sequence import Sequence, SequenceStatus
 
 
@@ -67,16 +67,34 @@ def test_slack_is_the_deadline_less_the_work_at_the_measured_rate():
     seq = sequence(5.0, prompt=100, max_tokens=20, slo_ms=10_000)
     work_s = 100 * 0.01 + 20 * 0.1
     assert policy.remaining_s(seq) == pytest.approx(work_s)
-    assert policy.key(seq, 5.0) == pytest.approx(15.0 - SAFETY * work_s)
+    assert policy.spare_s(seq) == pytest.approx(10.0 - work_s)
+    assert policy.key(seq, 5.0) == pytest.approx(5.0 + SLACK_WEIGHT * (10.0 - work_s))
 
 
-def test_keys_stay_as_time_passes_until_the_latest_start():
+def test_keys_stay_as_time_passes_until_the_slack_is_used_up():
     policy = measured()
     seq = sequence(0.0, prompt=100, max_tokens=20, slo_ms=10_000)
-    key = policy.key(seq, 0.0)
-    assert policy.key(seq, key) == key
-    assert policy.key(seq, key + 0.01) > key + 0.01
-    assert policy.key(seq, key + 9.0) == policy.key(seq, key + 0.01)
+    key, spare_s = policy.key(seq, 0.0), policy.spare_s(seq)
+    assert policy.key(seq, spare_s) == key
+    turn_s = policy.key(seq, spare_s + 0.01)
+    assert turn_s == pytest.approx(spare_s + 0.01 + 120 * 0.01 / RESERVED_SHARE)
+    assert policy.key(seq, spare_s + 9.0) == turn_s
+
+
+def test_progress_buys_slack_and_waiting_costs_it():
+    policy = measured()
+    idle, busy = (sequence(0.0, prompt=100, max_tokens=20, slo_ms=10_000) for _ in range(2))
+    busy.num_computed_tokens = 100
+    busy.token_ids.append(7)
+    assert policy.spare_s(busy) - policy.spare_s(idle) == pytest.approx(99 * 0.01 + 0.1)
+    assert order(policy, [busy, idle]) == [1, 0]
+
+
+def test_of_two_with_equal_slack_the_one_that_asked_for_more_patience_goes_last():
+    policy = measured()
+    patient = sequence(0.0, slo_ms=22_100)
+    urgent = sequence(15.0, slo_ms=7_100)
+    assert order(policy, [patient, urgent], 15.0) == [1, 0]
 
 
 def test_before_anything_is_measured_the_earliest_deadline_is_first():
@@ -106,7 +124,7 @@ def test_a_turn_that_has_come_goes_before_every_deadline_that_can_be_met():
     policy = measured()
     late = sequence(0.0)
     turn_s = policy.key(late, 0.0)
-    urgent = sequence(turn_s, prompt=1, max_tokens=1, slo_ms=SAFETY * (0.01 + 0.1) * 1e3 + 1)
+    urgent = sequence(turn_s, prompt=1, max_tokens=1, slo_ms=111)
     assert policy.key(late, turn_s + 0.001) < policy.key(urgent, turn_s)
 
 
@@ -119,7 +137,7 @@ def test_a_deadline_that_can_be_met_again_counts():
     for _ in range(200):
         policy.observe(0, 10, 0.1)
     assert policy.generation > generation
-    assert 0.0 < policy.key(seq, 0.0) < 10.0
+    assert policy.key(seq, 0.0) == SLACK_WEIGHT * policy.spare_s(seq) < 100.0
 
 
 def test_a_steady_rate_makes_no_keys_stale():
@@ -130,14 +148,22 @@ def test_a_steady_rate_makes_no_keys_stale():
     assert policy.generation == generation
 
 
-def test_settling_the_top_gives_the_order_of_refreshing_all():
+def test_settling_brings_the_most_urgent_that_can_be_met_to_the_top_unless_a_turn_has_come():
     policy = measured()
     waiting = IndexedHeap()
-    sequences = [sequence(0.0, prompt=p, max_tokens=m, slo_ms=s) for p, m, s in
-                 [(10, 5, 1_000), (10, 5, 3_000), (400, 5, 6_000), (10, 90, 9_900), (10, 5, None)]]  # fmt: skip
+    work = [(10, 5, 1_000), (10, 5, 3_000), (400, 5, 6_000), (10, 90, 9_900), (10, 5, None), (10, 5, 60_000)]
+    sequences = [sequence(0.0, prompt=p, max_tokens=m, slo_ms=slo_ms) for p, m, slo_ms in work]
     for seq in sequences:
         waiting.push(seq, policy.key(seq, 0.0))
-    for now_s in (0.0, 0.5, 1.0, 2.5, 4.0, 50.0):
+    tops = []
+    for now_s in (0.0, 0.5, 2.0, 4.0, 50.0, 70.0):
         settle(waiting, policy, now_s)
-        expected = min(sequences, key=lambda seq: policy.key(seq, now_s))
-        assert waiting.peek() == (expected, policy.key(expected, now_s))
+        top, key = waiting.peek()
+        can_be_met = [seq for seq in sequences if seq.params.slo_ms and policy.spare_s(seq) >= now_s]
+        if top in can_be_met:
+            assert key == min(policy.key(seq, now_s) for seq in can_be_met)
+        else:
+            assert key == top.turn_s
+            assert all(key <= policy.key(seq, now_s) for seq in can_be_met)
+        tops.append(sequences.index(top))
+    assert tops == [0, 3, 4, 4, 4, 4]

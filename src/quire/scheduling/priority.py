@@ -3,7 +3,7 @@
     fcfs      when it arrived
     priority  `params.priority`, lowest first; then when it arrived
     shortest  tokens still to compute and to make; a stream of short requests can keep a long one waiting for ever
-    slo       the time at which work on it must begin for its deadline to be met; see `LeastSlackFirst`
+    slo       how soon work on it must begin for its deadline to be met; see `LeastSlackFirst`
 
 The same key chooses what to preempt: the running sequence with the highest one. Keys of one policy object compare only
 with each other. Equal keys leave the queue in the order in which they entered it (`IndexedHeap`).
@@ -25,8 +25,9 @@ from quire.sequence import Sequence, SequenceStatus
 PRIORITY_STEP_S = 2.0**32
 """Seconds that one level of priority is worth: more than any two arrivals are apart."""
 
-SAFETY = 1.25
-"""Remaining work is taken to last so much longer than the measured rate says: the rate is an average."""
+SLACK_WEIGHT = 1.5
+"""How much a second of slack counts against a second of waiting. At 1, an overloaded machine brings every request to
+its last moment and then loses urgent and patient ones alike; above, the patient are given up first."""
 
 RESERVED_SHARE = 0.1
 """The part of the machine that is kept for sequences without a deadline that can be met."""
@@ -48,8 +49,7 @@ class Policy(Protocol):
 
     @property
     def generation(self) -> int:
-        """Rises when all keys given before are stale. In between, a key is stale only once it lies in the past, so
-        `settle` on the top of the queue is enough."""
+        """Rises when all keys given before may be stale. In between, `settle` before each look at the top is enough."""
 
     def key(self, seq: Sequence, now_s: float) -> float:
         """Lower goes first. `now_s` is on the clock of `seq.arrival_s`."""
@@ -99,7 +99,7 @@ def num_remaining_tokens(seq: Sequence) -> int:
 
 
 def settle(waiting: IndexedHeap[Sequence], policy: Policy, now_s: float) -> None:
-    """Refreshes the top of a queue until the top is right. Enough for as long as `policy.generation` stays."""
+    """Refreshes the top of a queue until it is right: what cannot be met any more steps down when it gets there."""
     while len(waiting):
         seq, key = waiting.peek()
         key_now = policy.key(seq, now_s)
@@ -119,20 +119,22 @@ def num_remaining_outputs(seq: Sequence) -> int:
 
 
 class LeastSlackFirst:
-    """Least slack first, for as long as the deadline can be met; what cannot be met takes turns in a reserved share.
+    """Least slack first, while the deadline can be met; those whose deadline cannot take turns in a reserved share.
 
-        slack        = deadline - now - remaining work        deadline = arrival + slo_ms
-        latest start = deadline - remaining work              = slack + now: the same order, and still while time passes
+        slack  = arrival + slo_ms - now - remaining work at the measured rate  =  arrival + spare - now
+        spare  = slo_ms - remaining work
+        key    = arrival + SLACK_WEIGHT x spare
 
-    The key is the latest start. It changes with the measured rate, which moves slowly, and with the sequence's own
-    progress, which a waiting one has none of: so keys stay right as time passes, until the latest start is over.
+    `now` is the same for all, so leaving it out changes no order and keys stay right as time passes. They change with
+    the measured rate, which moves slowly (`generation`), and with a sequence's own progress, of which a waiting one
+    makes none.
 
-    Then the deadline cannot be met, and to try would cost another request its deadline. Such a sequence, and one that
-    has no `slo_ms`, is given a turn instead (`Sequence.turn_s`), once: turns are spaced as if these sequences had
-    `RESERVED_SHARE` of the machine to themselves, in the order in which they ask. A turn is a latest start like any
-    other. This is the ageing that keeps everyone from starving: when its turn has come, nothing that can still wait
-    goes before it; and however many there are, they cannot take more from those in time than that share. They also
-    get whatever the others leave free. Should the machine turn out faster, a deadline that can be met again counts.
+    Once the slack is used up, the deadline cannot be met, and to try would cost another request its own. Such a
+    sequence, and one that has no `slo_ms`, is given a turn instead (`Sequence.turn_s`), once: turns are spaced as if
+    these sequences had `RESERVED_SHARE` of the machine to themselves, in the order in which they ask. This is the
+    ageing that keeps everyone from starving: a turn that has come goes before all that can still wait; and however
+    many take turns, they cannot take more than that share from those in time. They also get whatever the others leave
+    free. Should the machine turn out faster, a deadline that can be met again counts.
     """
 
     is_dynamic = True
@@ -157,16 +159,15 @@ class LeastSlackFirst:
             self.generation += 1
 
     def key(self, seq: Sequence, now_s: float) -> float:
-        latest_start_s = self.latest_start_s(seq)
-        if latest_start_s is not None and latest_start_s >= now_s:
-            return latest_start_s if seq.turn_s is None else min(latest_start_s, seq.turn_s)
-        return self._give_turn(seq, now_s) if seq.turn_s is None else seq.turn_s
+        spare_s = self.spare_s(seq)
+        if spare_s is None or seq.arrival_s + spare_s < now_s:
+            return self._give_turn(seq, now_s) if seq.turn_s is None else seq.turn_s
+        key = seq.arrival_s + SLACK_WEIGHT * spare_s
+        return key if seq.turn_s is None else min(key, seq.turn_s)
 
-    def latest_start_s(self, seq: Sequence) -> float | None:
-        """When work must begin (or go on) for the deadline to be met; None without a deadline."""
-        if seq.params.slo_ms is None:
-            return None
-        return seq.arrival_s + seq.params.slo_ms / 1e3 - SAFETY * self.remaining_s(seq)
+    def spare_s(self, seq: Sequence) -> float | None:
+        """How long after its arrival work must go on at the latest; None without a deadline."""
+        return None if seq.params.slo_ms is None else seq.params.slo_ms / 1e3 - self.remaining_s(seq)
 
     def remaining_s(self, seq: Sequence) -> float:
         """How long the sequence needs from now on if it is never kept waiting. 0 before the first observation."""

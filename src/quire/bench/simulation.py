@@ -1,0 +1,187 @@
+"""A server without a model, on a clock that is only a number: what scheduling decisions cost, the same on any machine.
+
+A step computes up to `max_num_batched_tokens` tokens of up to `max_num_seqs` running sequences, decodes first, and
+takes `base_s + token_s x tokens`. Memory is not modelled: nothing is preempted.
+
+Knows the queue, the policies and admission as they are; nothing here is measured.
+Invariant: the same requests give the same times.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from random import Random
+
+from quire.sampling_params import SamplingParams
+from quire.scheduling.admission import AdmissionController, Admitted
+from quire.scheduling.indexed_heap import IndexedHeap
+from quire.scheduling.priority import Policy, make_policy, settle
+from quire.sequence import Sequence, SequenceStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What a step costs, and what fits into one."""
+
+    base_s: float = 0.010
+    token_s: float = 0.0002
+    max_num_seqs: int = 32
+    max_num_batched_tokens: int = 256
+
+    def step_s(self, num_tokens: int) -> float:
+        return self.base_s + self.token_s * num_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    arrival_s: float
+    num_prompt_tokens: int
+    num_output_tokens: int
+    slo_ms: float | None
+    is_urgent: bool = False
+
+    @property
+    def deadline_s(self) -> float:
+        return float("inf") if self.slo_ms is None else self.arrival_s + self.slo_ms / 1e3
+
+
+@dataclass(slots=True)
+class Served:
+    """What became of a request; None for what did not happen."""
+
+    request: Request
+    started_s: float | None = None
+    first_token_s: float | None = None
+    finished_s: float | None = None
+
+    @property
+    def is_in_time(self) -> bool:
+        return self.finished_s is not None and self.finished_s <= self.request.deadline_s
+
+
+@dataclass(slots=True)
+class _Run:
+    served: Served
+    seq: Sequence
+    ticket: Admitted | None = None
+
+
+@dataclass
+class SimulatedServer:
+    policy: Policy
+    speed: Speed = Speed()
+    admission: AdmissionController | None = None
+    now_s: float = 0.0
+    max_queued: int = 0
+    """The longest that the queue has been."""
+    _waiting: IndexedHeap[Sequence] = field(default_factory=IndexedHeap)
+    _running: list[_Run] = field(default_factory=list)
+    _runs: dict[Sequence, _Run] = field(default_factory=dict)
+    _generation: int = 0
+
+    def serve(self, requests: Iterable[Request]) -> list[Served]:
+        """Runs until everything that was admitted is done. In the order of the requests, which is that of arrival."""
+        served = [Served(request) for request in requests]
+        coming = deque(served)
+        while coming or self._runs:
+            if not self._runs and coming[0].request.arrival_s > self.now_s:
+                self.now_s = coming[0].request.arrival_s
+            while coming and coming[0].request.arrival_s <= self.now_s:
+                self._arrive(coming.popleft())
+            self._start_waiting()
+            if self._running:
+                self._step()
+        return served
+
+    def _arrive(self, served: Served) -> None:
+        request = served.request
+        run = _Run(served, _sequence_of(request))
+        if self.admission is not None:
+            answer = self.admission.admit(
+                "", request.num_prompt_tokens, request.num_output_tokens, slo_ms=request.slo_ms
+            )
+            if not isinstance(answer, Admitted):
+                return
+            run.ticket = answer
+        self._runs[run.seq] = run
+        self._waiting.push(run.seq, self.policy.key(run.seq, self.now_s))
+        self.max_queued = max(self.max_queued, len(self._waiting))
+
+    def _start_waiting(self) -> None:
+        if self.policy.generation != self._generation:
+            self._generation = self.policy.generation
+            for seq in self._waiting:
+                self._waiting.update(seq, self.policy.key(seq, self.now_s))
+        while len(self._waiting) and len(self._running) < self.speed.max_num_seqs:
+            settle(self._waiting, self.policy, self.now_s)
+            run = self._runs[self._waiting.pop()[0]]
+            run.seq.status = SequenceStatus.RUNNING
+            run.served.started_s = self.now_s
+            if self.admission is not None and run.ticket is not None:
+                self.admission.started(run.ticket)
+            self._running.append(run)
+
+    def _step(self) -> None:
+        decodes = [run for run in self._running if run.seq.num_uncomputed_tokens == 1]
+        budget = self.speed.max_num_batched_tokens - len(decodes)
+        prefills = []
+        for run in self._running:
+            num_tokens = min(budget, run.seq.num_uncomputed_tokens)
+            if run.seq.num_uncomputed_tokens > 1 and num_tokens > 0:
+                prefills.append((run, num_tokens))
+                budget -= num_tokens
+        num_prefill_tokens = sum(num_tokens for _, num_tokens in prefills)
+        step_s = self.speed.step_s(num_prefill_tokens + len(decodes))
+        self.now_s += step_s
+        self.policy.observe(num_prefill_tokens, len(decodes), step_s)
+        for run, num_tokens in [*((run, 1) for run in decodes), *prefills]:
+            self._compute(run, num_tokens)
+
+    def _compute(self, run: _Run, num_tokens: int) -> None:
+        seq = run.seq
+        seq.num_computed_tokens += num_tokens
+        if seq.num_uncomputed_tokens:
+            return
+        seq.token_ids.append(0)
+        if run.served.first_token_s is None:
+            run.served.first_token_s = self.now_s
+        if seq.num_output_tokens == seq.max_tokens:
+            self._finish(run)
+
+    def _finish(self, run: _Run) -> None:
+        run.seq.status = SequenceStatus.FINISHED
+        run.served.finished_s = self.now_s
+        self._running.remove(run)
+        del self._runs[run.seq]
+        if self.admission is not None and run.ticket is not None:
+            self.admission.finished(run.ticket)
+
+
+def _sequence_of(request: Request) -> Sequence:
+    params = SamplingParams(max_tokens=request.num_output_tokens, slo_ms=request.slo_ms)
+    prompt = [0] * request.num_prompt_tokens
+    return Sequence(0, "", prompt, params, max_tokens=request.num_output_tokens, arrival_s=request.arrival_s)
+
+
+def capacity_per_s(speed: Speed, *, num_requests: int = 500, seed: int = 0) -> float:
+    """Requests a second of `mixed_requests` when there is always another one waiting."""
+    requests = mixed_requests(num_requests, 1.0, seed=seed)
+    server = SimulatedServer(make_policy("fcfs"), speed)
+    server.serve([replace(request, arrival_s=0.0) for request in requests])
+    return num_requests / server.now_s
+
+
+def mixed_requests(
+    num_requests: int, rate_per_s: float, *, speed: Speed = Speed(), urgent_share: float = 0.1, seed: int = 0
+) -> list[Request]:
+    """Poisson arrivals. An urgent request allows three times, any other ten times, what it takes on a full server."""
+    rnd = Random(seed)
+    full_step_s = speed.step_s(2 * speed.max_num_seqs)
+    requests, now_s = [], 0.0
+    for _ in range(num_requests):
+        now_s += rnd.expovariate(rate_per_s)
+        num_prompt_tokens, num_output_tokens = rnd.randint(50, 400), rnd.randint(20, 120)
+        is_urgent = rnd.random() < urgent_share
+        slo_ms = (3 if is_urgent else 10) * (num_output_tokens + 2) * full_step_s * 1e3
+        requests.append(Request(now_s, num_prompt_tokens, num_output_tokens, slo_ms, is_urgent))
+    return requests
