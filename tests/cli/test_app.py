@@ -54,3 +54,9 @@ def test_help_loads_neither_torch_nor_numpy() -> None:
     code = "import sys; from quire.cli.app import app; print([m for m in ('torch', 'numpy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_log_level_is_checked() -> None:
+    result = CliRunner().invoke(app, ["--log-level", "loud", "env"])
+    assert (result.exit_code, result.output.count("\n")) == (2, 1)
+    assert "log level is 'loud'" in result.output

@@ -15,6 +15,7 @@ from quire.cli.env import env
 from quire.cli.generate import generate
 from quire.cli.help import GroupedCommand
 from quire.errors import QuireError
+from quire.observability import log
 
 EXIT_USER_ERROR = 2
 
@@ -51,8 +52,10 @@ def _print_version(is_wanted: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 (its callback acts)
         bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_print_version)
     ] = False,
+    log_level: Annotated[str, typer.Option(metavar="|".join(log.LEVELS), help="How much to say on stderr.")] = "info",
 ) -> None:
     """An LLM serving engine with a library in it."""
+    log.configure(log_level)

@@ -1,0 +1,1 @@
+"""What is the engine doing, and how would an operator see it?"""
