@@ -87,7 +87,7 @@ def from_hf(
         num_layers=num_layers,
         num_heads=num_heads,
         num_kv_heads=checked_kv_heads(fields.count("num_key_value_heads", num_heads), num_heads, where),
-        head_dim=fields.count("head_dim", 128 if architecture == "qwen3" else hidden_size // num_heads),
+        head_dim=_even_head_dim(fields, 128 if architecture == "qwen3" else hidden_size // num_heads),
         max_model_len=max_model_len,
         rms_norm_eps=fields.number("rms_norm_eps", 1e-6),
         tie_word_embeddings=fields.flag("tie_word_embeddings"),
@@ -105,6 +105,15 @@ def checked_kv_heads(num_kv_heads: int, num_heads: int, where: str) -> int:
     if num_heads % num_kv_heads:
         raise ModelLoadError(f"{where}: {num_heads} query heads cannot share {num_kv_heads} key-value heads equally.")
     return num_kv_heads
+
+
+def _even_head_dim(fields: "_Fields", default: int) -> int:
+    head_dim = fields.count("head_dim", default)
+    if head_dim % 2:
+        raise ModelLoadError(
+            f"{fields.where}: head_dim is {head_dim}; it must be even, since halves are rotated together."
+        )
+    return head_dim
 
 
 class _Fields:
@@ -218,7 +227,9 @@ def _yarn_magnitude(fields: _Fields, factor: float) -> float:
 
 def _windows(architecture: str, fields: _Fields, num_layers: int) -> tuple[int | None, ...]:
     if architecture == "mistral":
-        return (fields.count("sliding_window") if fields.has("sliding_window") else None,) * num_layers
+        # null is no window; a config without the field means the window that Mistral began with.
+        is_null = "sliding_window" in fields.values and not fields.has("sliding_window")
+        return (None if is_null else fields.count("sliding_window", 4096),) * num_layers
     if architecture == "llama" or not fields.flag("use_sliding_window"):
         return (None,) * num_layers
     width = fields.count("sliding_window", 4096)

@@ -15,8 +15,9 @@ import torch
 from quire.errors import ModelLoadError
 from quire.models.config import ModelConfig, from_hf
 from quire.models.decoder import CausalLM
-from quire.models.gguf import GgufCheckpoint, from_gguf, open_gguf
+from quire.models.gguf import open_gguf
 from quire.models.hub import local_path
+from quire.models.llama_cpp import GgufCheckpoint, from_gguf
 from quire.models.registry import new_model
 from quire.models.safetensors import SafetensorsCheckpoint
 from quire.models.weights import Checkpoint, load_weights
@@ -58,9 +59,9 @@ def load(
 
 
 def _read_gguf(path: Path) -> tuple[ModelConfig, Checkpoint]:
-    reader = open_gguf(path)
-    config = from_gguf(reader, where=str(path))
-    return config, GgufCheckpoint(reader, path, config.head_dim)
+    file = open_gguf(path)
+    config = from_gguf(file)
+    return config, GgufCheckpoint(file, config.head_dim)
 
 
 def _read_directory(path: Path) -> tuple[ModelConfig, Checkpoint]:

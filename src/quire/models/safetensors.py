@@ -146,6 +146,8 @@ class SafetensorsCheckpoint:
         for file in self._files:
             for name in file.entries:
                 self._add(name if name.startswith("lm_head.") else prefix + name, name, file)
+        self.files = tuple(file.path for file in self._files)
+        self.num_bytes = sum(file.num_bytes for file in self._files)
         self.shapes = {name: file.entries[in_file].shape for name, (in_file, file) in self._file_of.items()}
 
     def _add(self, name: str, name_in_file: str, file: SafetensorsFile) -> None:
@@ -153,14 +155,6 @@ class SafetensorsCheckpoint:
         if name in self._file_of:
             raise ModelLoadError(f"{file.path}: the tensor {name} is also in {self._file_of[name][1].path.name}.")
         self._file_of[name] = (name_in_file, file)
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        return tuple(file.path for file in self._files)
-
-    @property
-    def num_bytes(self) -> int:
-        return sum(file.num_bytes for file in self._files)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -171,6 +165,9 @@ class SafetensorsCheckpoint:
             if entry.dtype_name in num_bytes:
                 num_bytes[entry.dtype_name] += entry.end - entry.begin
         return _DTYPES[max(num_bytes, key=num_bytes.__getitem__)]
+
+    def name_in_file(self, name: str) -> str:
+        return self._file_of[name][0] if name in self._file_of else name
 
     def tensor(self, name: str, dtype: torch.dtype) -> torch.Tensor:  # noqa: ARG002  # nothing here is quantised
         in_file, file = self._file_of[name]

@@ -12,7 +12,7 @@ import torch
 from rich.progress import track
 from torch import nn
 
-from quire.errors import ModelLoadError, suggest
+from quire.errors import ModelLoadError
 from quire.layers.parameter import Part, Weight
 
 PROGRESS_FROM_BYTES = 1_000_000_000
@@ -30,6 +30,10 @@ class Checkpoint(Protocol):
     @property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Of every tensor, by the name it has in a Hugging Face checkpoint."""
+        ...
+
+    def name_in_file(self, name: str) -> str:
+        """What the file calls it, for messages."""
         ...
 
     @property
@@ -71,32 +75,32 @@ def _wanted(model: nn.Module) -> Iterator[tuple[str, tuple[Weight, Part]]]:
 
 
 def _check(wanted: Mapping[str, tuple[Weight, Part]], checkpoint: Checkpoint) -> None:
-    where, shapes = checkpoint.files[0].parent, checkpoint.shapes
+    where, shapes, shown_as = checkpoint.files[0].parent, checkpoint.shapes, checkpoint.name_in_file
     missing = [name for name in wanted if name not in shapes]
     if missing:
         shape = list(wanted[missing[0]][1].shape)
-        near = suggest(missing[0], shapes)
         raise ModelLoadError(
-            f"{where}: the weights have no tensor {missing[0]} of shape {shape}{_and_more(missing)}.{near}"
+            f"{where}: the weights lack the tensor {shown_as(missing[0])} of shape {shape}{_and_more(missing)}."
         )
-    extra = [name for name in shapes if name not in wanted and not _is_harmless(name, wanted)]
+    extra = [name for name in shapes if name not in wanted and not _is_harmless(name)]
     if extra:
         raise ModelLoadError(
-            f"{where}: the weights hold {extra[0]} of shape {list(shapes[extra[0]])}{_and_more(extra)}, which "
-            f"a model of this config does not have.{suggest(extra[0], wanted)}"
+            f"{where}: the weights hold the tensor {shown_as(extra[0])} of shape {list(shapes[extra[0]])}"
+            f"{_and_more(extra)}, which the model that the config describes does not have."
         )
     for name, (_, part) in wanted.items():
         if shapes[name] != part.shape:
             raise ModelLoadError(
-                f"{where}: the tensor {name} has shape {list(shapes[name])}; this config's model expects "
-                f"{list(part.shape)}."
+                f"{where}: the tensor {shown_as(name)} has shape {list(shapes[name])}; the model that the config "
+                f"describes expects {list(part.shape)}."
             )
 
 
-def _is_harmless(name: str, wanted: Mapping[str, object]) -> bool:
-    """Buffers that we compute ourselves, and the output matrix of a model whose config ties it to the embedding."""
-    return name.endswith(".rotary_emb.inv_freq") or (name == "lm_head.weight" and name not in wanted)
+def _is_harmless(name: str) -> bool:
+    """Frequencies that we compute ourselves, and the output matrix of a model that ties it to the embedding (an untied
+    model wants it)."""
+    return name.endswith(".rotary_emb.inv_freq") or name == "lm_head.weight"
 
 
 def _and_more(names: list[str]) -> str:
-    return f" (nor {len(names) - 1} others)" if len(names) > 1 else ""
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""

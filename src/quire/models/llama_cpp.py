@@ -1,0 +1,236 @@
+"""Models as llama.cpp writes them into GGUF files: its metadata keys, tensor names and row orders turned into ours.
+
+Plain tensors (F32, F16, BF16) are used where they lie in the file; quantised ones become numbers of the model's dtype
+when they are loaded. Invariant: a number that comes out is the one that the gguf package's own dequantisation gives.
+"""
+
+import math
+import re
+from typing import Any
+
+import gguf
+import torch
+from gguf import GGMLQuantizationType
+
+from quire.errors import ModelLoadError, shown
+from quire.layers.rotary import (
+    FactorScaling,
+    LinearScaling,
+    RopeConfig,
+    RopeScaling,
+    YarnScaling,
+    yarn_magnitude,
+)
+from quire.models.config import ModelConfig, checked_kv_heads
+from quire.models.gguf import GgufFile, GgufTensor
+from quire.models.safetensors import give_back_pages
+
+ARCHITECTURES = ("llama", "qwen2", "qwen3")
+"""Mistral models are `llama` in llama.cpp."""
+
+_PLAIN_DTYPES = {
+    GGMLQuantizationType.F32: torch.float32,
+    GGMLQuantizationType.F16: torch.float16,
+    GGMLQuantizationType.BF16: torch.bfloat16,
+}
+_MODULES = {
+    "token_embd": "model.embed_tokens",
+    "output_norm": "model.norm",
+    "output": "lm_head",
+    "attn_norm": "input_layernorm",
+    "ffn_norm": "post_attention_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "attn_q_norm": "self_attn.q_norm",
+    "attn_k_norm": "self_attn.k_norm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+_SHORT_NAMES = {module: short for short, module in _MODULES.items()}
+_ROPE_FACTORS = "rope_freqs.weight"
+_NUMBERS_AT_ONCE = 1 << 22
+"""Dequantised together: enough to keep numpy busy, little beside the model."""
+
+
+def from_gguf(file: GgufFile, *, dtype: torch.dtype = torch.float32) -> ModelConfig:
+    """The model that the metadata of `file` describes. Raises ModelLoadError that begins with the file's path."""
+    architecture = file.metadata.get("general.architecture")
+    if architecture not in ARCHITECTURES:
+        raise ModelLoadError(
+            f"{file.path}: the architecture is {shown(architecture)}; supported in GGUF: {', '.join(ARCHITECTURES)}."
+        )
+    if "token_embd.weight" not in file.tensors:
+        raise ModelLoadError(f"{file.path}: the weights have no tensor token_embd.weight.")
+    fields = _Fields(file, architecture)
+    hidden_size, num_heads = fields.count("embedding_length"), fields.count("attention.head_count")
+    head_dim = fields.count("attention.key_length", hidden_size // num_heads)
+    num_layers = fields.count("block_count")
+    return ModelConfig(
+        architecture=architecture,
+        vocab_size=file.tensors["token_embd.weight"].shape[0],
+        hidden_size=hidden_size,
+        intermediate_size=fields.count("feed_forward_length"),
+        num_layers=num_layers,
+        num_heads=num_heads,
+        num_kv_heads=checked_kv_heads(fields.count("attention.head_count_kv", num_heads), num_heads, str(file.path)),
+        head_dim=head_dim,
+        max_model_len=fields.count("context_length"),
+        rms_norm_eps=fields.number("attention.layer_norm_rms_epsilon"),
+        tie_word_embeddings="output.weight" not in file.tensors,
+        rope=_rope(file, fields, head_dim),
+        windows=(fields.count("attention.sliding_window", 0) or None,) * num_layers,
+        attention_bias="blk.0.attn_output.bias" in file.tensors,
+        mlp_bias="blk.0.ffn_down.bias" in file.tensors,
+        eos_token_ids=_eos_token_ids(file),
+        dtype=dtype,
+    )
+
+
+class _Fields:
+    """The metadata of one architecture, read by type; a key that is missing or of another type is named."""
+
+    def __init__(self, file: GgufFile, architecture: str) -> None:
+        self._file = file
+        self._architecture = architecture
+
+    def count(self, key: str, default: int | None = None) -> int:
+        return int(self._positive(key, int, default))
+
+    def number(self, key: str, default: float | None = None) -> float:
+        return float(self._positive(key, (int, float), default))
+
+    def text(self, key: str, default: str) -> str:
+        return str(self._file.metadata.get(f"{self._architecture}.{key}", default))
+
+    def _positive(self, key: str, kind: type | tuple[type, ...], default: Any) -> Any:
+        value: Any = self._file.metadata.get(f"{self._architecture}.{key}", default)
+        if value is default and default is not None:
+            return default
+        is_number = isinstance(value, kind) and not isinstance(value, bool)
+        if not is_number or value <= 0:
+            raise self.error(f"{key} is {shown(value)}; expected a number above 0")
+        return value
+
+    def error(self, what: str) -> ModelLoadError:
+        return ModelLoadError(f"{self._file.path}: {self._architecture}.{what}.")
+
+
+def _rope(file: GgufFile, fields: _Fields, head_dim: int) -> RopeConfig:
+    rotated = fields.count("rope.dimension_count", head_dim)
+    if rotated != head_dim:
+        raise fields.error(f"rope.dimension_count is {rotated}; supported: the whole head, {head_dim}")
+    return RopeConfig(fields.number("rope.freq_base", 10_000.0), _scaling(file, fields))
+
+
+def _scaling(file: GgufFile, fields: _Fields) -> RopeScaling | None:
+    kind = fields.text("rope.scaling.type", "none")
+    if _ROPE_FACTORS in file.tensors:
+        if kind != "none":
+            raise fields.error(f"rope.scaling.type is {shown(kind)} beside {_ROPE_FACTORS}; supported: one of the two")
+        factors = file.rows(file.tensors[_ROPE_FACTORS]).view("<f4")
+        return FactorScaling(tuple(factors[0].tolist()))
+    if kind == "none":
+        return None
+    factor = fields.number("rope.scaling.factor")
+    if kind == "linear":
+        return LinearScaling(factor)
+    if kind != "yarn" or fields.number("rope.scaling.yarn_ext_factor", 1.0) != 1:
+        raise fields.error(f"rope.scaling.type is {shown(kind)}; supported: none, linear, and yarn with ext_factor 1")
+    return YarnScaling(
+        factor=factor,
+        original_max_len=fields.number("rope.scaling.original_context_length"),
+        beta_fast=fields.number("rope.scaling.yarn_beta_fast", 32.0),
+        beta_slow=fields.number("rope.scaling.yarn_beta_slow", 1.0),
+        magnitude=yarn_magnitude(factor) * fields.number("rope.scaling.yarn_attn_factor", 1.0),
+    )
+
+
+def _eos_token_ids(file: GgufFile) -> tuple[int, ...]:
+    ids = (file.metadata.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot"))
+    return tuple(dict.fromkeys(token_id for token_id in ids if token_id is not None))
+
+
+class GgufCheckpoint:
+    """The tensors of a GGUF file under the names of a Hugging Face checkpoint, in the row order of one."""
+
+    def __init__(self, file: GgufFile, head_dim: int) -> None:
+        self._file = file
+        self._head_dim = head_dim
+        self._is_interleaved = file.metadata["general.architecture"] == "llama"
+        self._tensors = {_hf_name(t.name): t for t in file.tensors.values() if t.name != _ROPE_FACTORS}
+        self.files = (file.path,)
+        self.num_bytes = len(file.map)
+        self.shapes = {name: t.shape for name, t in self._tensors.items()}
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The one that most numbers are in; bfloat16 for a file that is mostly quantised."""
+        numbers_in: dict[torch.dtype, int] = {}
+        for tensor in self._tensors.values():
+            dtype = _PLAIN_DTYPES.get(tensor.type, torch.bfloat16)
+            numbers_in[dtype] = numbers_in.get(dtype, 0) + math.prod(tensor.shape)
+        return max(numbers_in, key=numbers_in.__getitem__)
+
+    def name_in_file(self, name: str) -> str:
+        return _gguf_name(name)
+
+    def tensor(self, name: str, dtype: torch.dtype) -> torch.Tensor:
+        source = self._tensors[name]
+        if source.type in _PLAIN_DTYPES:
+            rows = torch.from_numpy(self._file.rows(source))
+            numbers = rows.view(_PLAIN_DTYPES[source.type]).view(source.shape)
+        else:
+            numbers = self._dequantized(source, dtype)
+            self.release(name)
+        if self._is_interleaved and (".q_proj." in name or ".k_proj." in name):
+            return _halves_apart(numbers, self._head_dim)
+        return numbers
+
+    def release(self, name: str) -> None:
+        source = self._tensors[name]
+        give_back_pages(self._file.map, source.begin, source.end)
+
+    def _dequantized(self, source: GgufTensor, dtype: torch.dtype) -> torch.Tensor:
+        rows = self._file.rows(source)
+        numbers = torch.empty((len(rows), source.shape[-1]), dtype=dtype)
+        at_once = max(1, _NUMBERS_AT_ONCE // source.shape[-1])
+        try:
+            for row in range(0, len(rows), at_once):
+                some = gguf.quants.dequantize(rows[row : row + at_once], source.type)
+                numbers[row : row + at_once] = torch.from_numpy(some)
+        except NotImplementedError as error:
+            raise ModelLoadError(
+                f"{self._file.path}: the tensor {source.name} is {source.type.name}, which cannot be read."
+            ) from error
+        return numbers.view(source.shape)
+
+
+def _hf_name(name: str) -> str:
+    """An unknown name stays as it is, and is then reported as left over."""
+    stem, _, kind = name.rpartition(".")
+    layer = re.fullmatch(r"blk\.(\d+)\.(\w+)", stem)
+    if layer and layer[2] in _MODULES:
+        return f"model.layers.{layer[1]}.{_MODULES[layer[2]]}.{kind}"
+    return f"{_MODULES[stem]}.{kind}" if stem in _MODULES else name
+
+
+def _gguf_name(name: str) -> str:
+    """The inverse of `_hf_name`."""
+    stem, _, kind = name.rpartition(".")
+    layer = re.fullmatch(r"model\.layers\.(\d+)\.(.+)", stem)
+    short = _SHORT_NAMES.get(layer[2] if layer else stem)
+    if short is None:
+        return name
+    return f"blk.{layer[1]}.{short}.{kind}" if layer else f"{short}.{kind}"
+
+
+def _halves_apart(rows: torch.Tensor, head_dim: int) -> torch.Tensor:
+    """llama.cpp interleaves the two halves of each q and k head of a llama; this takes them apart again.
+
+    rows of a head   [ 0 E/2 1 E/2+1 … ]  ->  [ 0 1 … | E/2 E/2+1 … ]
+    """
+    pairs = rows.view(-1, head_dim // 2, 2, *rows.shape[1:])
+    return pairs.transpose(1, 2).reshape(rows.shape)
