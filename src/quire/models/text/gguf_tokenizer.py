@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gguf import GGUFReader, TokenType
+from gguf import TokenType
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers import Tokenizer as Backend
 
 from quire.errors import ModelLoadError, suggest
-from quire.models.gguf import metadata_value, open_gguf
+from quire.models.gguf import GgufFile, metadata_value, open_gguf
 
 _CONTRACTION = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _PUNCTUATION_AND_SPACE = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -56,7 +56,7 @@ def read_gguf(file: str | Path) -> GGUFVocabulary:
     )
 
 
-def _byte_level(reader: GGUFReader, tokens: list[str]) -> Backend:
+def _byte_level(reader: GgufFile, tokens: list[str]) -> Backend:
     pre = metadata_value(reader, "tokenizer.ggml.pre", "default")
     if pre not in _CUTS:
         raise ModelLoadError(
@@ -74,7 +74,7 @@ def _byte_level(reader: GGUFReader, tokens: list[str]) -> Backend:
     return backend
 
 
-def _sentencepiece(reader: GGUFReader, tokens: list[str]) -> Backend:
+def _sentencepiece(reader: GgufFile, tokens: list[str]) -> Backend:
     scores = metadata_value(reader, "tokenizer.ggml.scores")
     if scores is None or len(scores) != len(tokens):
         raise ModelLoadError(
@@ -144,7 +144,7 @@ def _merges_of_scores(tokens: list[str], scores: list[float], types: list[int] |
     ]
 
 
-def _add_special_tokens(backend: Backend, reader: GGUFReader, tokens: list[str]) -> None:
+def _add_special_tokens(backend: Backend, reader: GgufFile, tokens: list[str]) -> None:
     """Control tokens are special, user-defined ones are found in text. Those the file gives a duty (its begin, its end)
     are special whatever their type."""
     types = metadata_value(reader, _TYPES) or [TokenType.NORMAL] * len(tokens)
@@ -156,14 +156,14 @@ def _add_special_tokens(backend: Backend, reader: GGUFReader, tokens: list[str])
             backend.add_tokens([AddedToken(token, special=False, normalized=False)])
 
 
-def _named_ids(reader: GGUFReader) -> dict[str, int]:
+def _named_ids(reader: GgufFile) -> dict[str, int]:
     """bos_token and so on -> id, as far as the file gives them."""
     names = {"bos_token": "bos", "eos_token": "eos", "pad_token": "padding", "unk_token": "unknown"}
     ids = {name: metadata_value(reader, f"tokenizer.ggml.{key}_token_id") for name, key in names.items()}
     return {name: int(token_id) for name, token_id in ids.items() if token_id is not None}
 
 
-def _add_post_processor(backend: Backend, reader: GGUFReader, named: dict[str, str], *, is_sentencepiece: bool) -> None:
+def _add_post_processor(backend: Backend, reader: GgufFile, named: dict[str, str], *, is_sentencepiece: bool) -> None:
     pre = metadata_value(reader, "tokenizer.ggml.pre", "default")
     begins = is_sentencepiece or pre in _BEGINS_BY_DEFAULT
     wanted = [
