@@ -1,20 +1,24 @@
-"""A server without a model, on a clock that is only a number: what scheduling decisions cost, the same on any machine.
+"""Servers without a model, on a clock that is only a number: what scheduling decisions cost, the same on any machine.
 
-A step computes up to `max_num_batched_tokens` tokens of up to `max_num_seqs` running sequences, decodes first, and
-takes `base_s + token_s x tokens`. Memory is not modelled: nothing is preempted.
+    SimulatedServer  generates: a step computes up to `max_num_batched_tokens` tokens of up to `max_num_seqs` running
+                     sequences, decodes first, and takes `base_s + token_s x tokens`. Memory is not modelled: nothing
+                     is preempted.
+    BatchServer      answers single items (embeddings, searches) in batches; a batch takes `base_s + item_s x items`.
 
-Knows the queue, the policies and admission as they are; nothing here is measured.
+Knows the queue, the policies, admission and the batcher as they are; nothing here is measured.
 Invariant: the same requests give the same times.
 """
 
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from random import Random
 
 from quire.sampling_params import SamplingParams
 from quire.scheduling.admission import AdmissionController, Admitted
 from quire.scheduling.indexed_heap import IndexedHeap
+from quire.scheduling.microbatch import MicroBatcher
 from quire.scheduling.priority import Policy, make_policy, settle
 from quire.sequence import Sequence, SequenceStatus
 
@@ -185,3 +189,55 @@ def mixed_requests(
         slo_ms = (3 if is_urgent else 10) * (num_output_tokens + 2) * full_step_s * 1e3
         requests.append(Request(now_s, num_prompt_tokens, num_output_tokens, slo_ms, is_urgent))
     return requests
+
+
+class BatchServer:
+    def __init__(
+        self, max_wait_ms: float, *, max_batch: int = 64, base_s: float = 0.020, item_s: float = 0.001
+    ) -> None:
+        self.now_s = 0.0
+        self.busy_s = 0.0
+        self.num_batches = 0
+        self._base_s = base_s
+        self._item_s = item_s
+        self._batcher: MicroBatcher[float] = MicroBatcher(max_batch, max_wait_ms, lambda: self.now_s)
+
+    @property
+    def capacity_per_s(self) -> float:
+        """Items a second when every batch is full."""
+        return self._batcher.max_batch / self._batch_s(self._batcher.max_batch)
+
+    def serve(self, arrivals_s: Iterable[float]) -> list[float]:
+        """How long each item waited for its batch to begin, in the order of arrival. The last batch goes as it is."""
+        coming = deque(arrivals_s)
+        waits_s: list[float] = []
+        while coming or len(self._batcher):
+            closes_in_s = self._batcher.closes_in_s
+            if coming and (closes_in_s is None or coming[0] < self.now_s + closes_in_s):
+                self._arrive(coming)
+                continue
+            if coming and closes_in_s is not None:
+                self.now_s += closes_in_s
+            waits_s += self._run(self._batcher.take(), coming)
+        return waits_s
+
+    def _batch_s(self, num_items: int) -> float:
+        return self._base_s + self._item_s * num_items
+
+    def _arrive(self, coming: deque[float]) -> None:
+        self.now_s = coming.popleft()
+        self._batcher.add(self.now_s)
+
+    def _run(self, batch: list[float], coming: deque[float]) -> list[float]:
+        begin_s, self.num_batches = self.now_s, self.num_batches + 1
+        end_s = begin_s + self._batch_s(len(batch))
+        while coming and coming[0] < end_s:
+            self._arrive(coming)
+        self.now_s = end_s
+        self.busy_s += end_s - begin_s
+        return [begin_s - arrival_s for arrival_s in batch]
+
+
+def poisson_arrivals(num_arrivals: int, rate_per_s: float, *, seed: int = 0) -> list[float]:
+    rnd = Random(seed)
+    return list(accumulate(rnd.expovariate(rate_per_s) for _ in range(num_arrivals)))

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from threading import Condition, Thread
+from threading import TIMEOUT_MAX, Condition, Thread
 from typing import Generic, TypeVar
 
 from quire.errors import ConfigError, EngineClosedError, shown
@@ -105,7 +105,7 @@ class BatchedCalls(Generic[T, R]):
                 wait_s = self._batcher.closes_in_s
                 if wait_s == 0.0 or self._is_closed:
                     return self._batcher.take()
-                self._changed.wait(wait_s)
+                self._changed.wait(None if wait_s is None else min(wait_s, TIMEOUT_MAX))
 
     def _answer(self, items: list[T], futures: "list[Future[R]]") -> None:
         try:
