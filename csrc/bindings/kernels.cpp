@@ -81,11 +81,15 @@ void bind_attention(nb::module_& m) {
          int64_t v_block_stride, Address block_tables, Address context_lens, Address query_starts, int64_t table_width,
          int64_t num_sequences, int64_t num_heads, int64_t num_kv_heads, int64_t head_dim, int64_t block_size,
          std::optional<int64_t> window, float scale, int dtype) {
+        const AttentionLayout layout{at<int32_t>(block_tables),
+                                     at<int32_t>(context_lens),
+                                     at<int32_t>(query_starts),
+                                     table_width,
+                                     num_sequences,
+                                     block_size,
+                                     window.value_or(std::numeric_limits<int64_t>::max())};
         paged_attention({at(q), q_stride, at(out), at<std::byte>(k_cache), at<std::byte>(v_cache), k_block_stride,
-                         v_block_stride, at<int32_t>(block_tables), at<int32_t>(context_lens),
-                         at<int32_t>(query_starts), table_width, num_sequences, num_heads, num_kv_heads, head_dim,
-                         block_size, window.value_or(std::numeric_limits<int64_t>::max()), scale,
-                         static_cast<DType>(dtype)});
+                         v_block_stride, layout, num_heads, num_kv_heads, head_dim, scale, static_cast<DType>(dtype)});
       },
       "q"_a, "q_stride"_a, "out"_a, "k_cache"_a, "v_cache"_a, "k_block_stride"_a, "v_block_stride"_a, "block_tables"_a,
       "context_lens"_a, "query_starts"_a, "table_width"_a, "num_sequences"_a, "num_heads"_a, "num_kv_heads"_a,

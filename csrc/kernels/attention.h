@@ -4,7 +4,10 @@
 // tokens; the KV of all of them is already in the cache, at the blocks of row s of block_tables. A query at position p
 // sees the positions j with p - window < j <= p.
 //
-// Scores and sums are float32; the softmax is computed online, so no row of scores is ever held whole.
+// The work is cut into tiles (attention_plan.h): some queries, all the query heads of one KV head, a range of keys. A
+// tile reads its K and V once. Where the keys of a query lie in several tiles, each leaves a partial result, and the
+// partial results are merged by their log-sum-exp. Scores, sums and merging are float32; the softmax is computed
+// online.
 
 #pragma once
 
@@ -12,6 +15,7 @@
 #include <cstdint>
 
 #include "cpu_features.h"
+#include "kernels/attention_plan.h"
 #include "kernels/dtype.h"
 
 namespace quire {
@@ -24,34 +28,35 @@ struct PagedAttention {
   const std::byte* v_cache;
   int64_t k_block_stride;
   int64_t v_block_stride;
-  const int32_t* block_tables;  // [num_sequences, table_width]
-  const int32_t* context_lens;  // [num_sequences]
-  const int32_t* query_starts;  // [num_sequences + 1]
-  int64_t table_width;
-  int64_t num_sequences;
+  AttentionLayout layout;
   int64_t num_heads;  // a multiple of num_kv_heads
   int64_t num_kv_heads;
   int64_t head_dim;
-  int64_t block_size;
-  int64_t window;  // at least 1; INT64_MAX sees everything before
   float scale;
   DType dtype;
-};
 
-// Some queries of one sequence and all the query heads of one KV head: the rows that share a pass over K and V.
-struct AttentionTile {
-  int64_t sequence;
-  int64_t kv_head;
-  int64_t first_token;  // of the step, as are the rows of q
-  int64_t num_tokens;
+  int64_t group() const { return num_heads / num_kv_heads; }
 };
 
 void paged_attention(const PagedAttention& args);
 
-// `scratch` holds attention_scratch_floats(...) floats.
-int64_t attention_scratch_floats(const PagedAttention& args, int64_t num_tokens);
+// What a query head knows after some of its keys: the softmax-weighted sum of V is out / total.
+struct PartialRow {
+  float largest;  // score, -inf where no key was seen
+  float total;    // of exp(score - largest)
+};
 
+// One tile, one KV head. `partials` (rows, then head_dim floats each in `partial_outs`) receives the results of a tile
+// that has a slot; others write to args.out. `scratch` is attention_scratch_bytes() long and 64-byte aligned.
 template <Isa I>
-void attend_tile(const PagedAttention& args, const AttentionTile& tile, float* scratch);
+void attend_tile(const PagedAttention& args, const AttentionPlan& plan, const AttentionTile& tile, int64_t kv_head,
+                 PartialRow* partials, float* partial_outs, std::byte* scratch);
+
+// Merges the partial results of plan.merges[begin, end) into args.out.
+template <Isa I>
+void merge_partials(const PagedAttention& args, const AttentionPlan& plan, int64_t begin, int64_t end,
+                    const PartialRow* partials, const float* partial_outs);
+
+int64_t attention_scratch_bytes(int64_t max_rows, int64_t head_dim);
 
 }  // namespace quire

@@ -1,133 +1,269 @@
 // One tile of attention.h over one instruction set.
+//
+// A tile walks over its keys in panels of 64. K is packed so that the scores of six query rows come out of one register
+// tile, then the softmax is advanced, then V is packed and the weighted sums are advanced in register tiles again.
+// Row r of a tile is its query r / group and query head kv_head * group + r % group.
 
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "kernels/attention.h"
+#include "kernels/attention_pack.inl.h"
+#include "kernels/panel.h"
 #include "kernels/simd.h"
 
 namespace quire {
 
-// The rows of a tile while it walks over the blocks: row r is token r / group and head kv_head * group + r % group.
-struct TileState {
-  int64_t num_rows;
-  float* q;        // [rows, head_dim], scaled
-  float* out;      // [rows, head_dim], not yet divided by total
-  float* largest;  // [rows] the largest score so far
-  float* total;    // [rows] the sum of exp(score - largest)
-  float* scores;   // [block_size]
+template <Isa I, class T>
+class TileWalk {
+  using V = Simd<I>;
+  using Packing = AttentionPacking<I, T>;
+  using Ops = typename Packing::Ops;
+  using Unit = typename Ops::Unit;
+
+ public:
+  TileWalk(const PagedAttention& args, const AttentionPlan& plan, const AttentionTile& tile, int64_t kv_head,
+           std::byte* scratch)
+      : args_(args),
+        tile_(tile),
+        queries_(plan.queries.data() + tile.first_query),
+        kv_head_(kv_head),
+        rows_(tile.num_queries * args.group()),
+        steps_((args.head_dim + Ops::kDepth - 1) / Ops::kDepth),
+        query_units_(Packing::query_units(args.head_dim)),
+        out_width_((args.head_dim + kPanelColumns - 1) / kPanelColumns * kPanelColumns) {
+    const auto take = [&]<class U>(U*& p, int64_t count) {
+      p = reinterpret_cast<U*>(scratch);
+      scratch += (count * sizeof(U) + 63) / 64 * 64;
+    };
+    take(q_, rows_ * query_units_);
+    take(k_panel_, steps_ * kPanelColumns);
+    take(v_panels_, kKeyPanel / Ops::kDepth * out_width_);
+    take(scores_, rows_ * kKeyPanel);
+    take(weights_, rows_ * kKeyPanel / Ops::kDepth);
+    take(out_, rows_ * out_width_);
+    take(state_, rows_);
+    take(shrink_, rows_);
+  }
+
+  void run() {
+    begin();
+    CacheRows<T> keys, values;
+    find_rows(tile_.from, args_.k_cache, args_.k_block_stride, keys);
+    for (int64_t key = tile_.from; key < tile_.to; key += kKeyPanel) {
+      find_rows(key, args_.v_cache, args_.v_block_stride, values);
+      const int64_t first_row = first_row_that_sees(key);
+      score(first_row, keys, values);
+      for (int64_t r = first_row; r < rows_; ++r) advance_softmax(r, key, keys.count);
+      find_rows(key + kKeyPanel, args_.k_cache, args_.k_block_stride, keys);
+      add_weighted(first_row, values, keys);
+    }
+  }
+
+  void write_whole() const {
+    for (int64_t r = 0; r < rows_; ++r) {
+      const int64_t head = kv_head_ * args_.group() + r % args_.group();
+      T* to =
+          static_cast<T*>(args_.out) + (queries_[r / args_.group()].token * args_.num_heads + head) * args_.head_dim;
+      const auto factor = V::set(state_[r].total > 0.0f ? 1.0f / state_[r].total : 0.0f);
+      for_vectors<I>(args_.head_dim, [&](int64_t i, auto n) {
+        store_n<I>(to + i, V::mul(load_n<I>(out_ + r * out_width_ + i, n), factor), n);
+      });
+    }
+  }
+
+  void write_partial(PartialRow* partials, float* partial_outs) const {
+    for (int64_t r = 0; r < rows_; ++r) {
+      const int64_t head = kv_head_ * args_.group() + r % args_.group();
+      const int64_t slot = (tile_.first_slot + r / args_.group()) * args_.num_heads + head;
+      partials[slot] = state_[r];
+      std::memcpy(partial_outs + slot * args_.head_dim, out_ + r * out_width_, args_.head_dim * sizeof(float));
+    }
+  }
+
+ private:
+  // Up to here, packing costs more than it saves.
+  static constexpr int64_t kUnpackedRows = 8;
+
+  void begin() {
+    for (int64_t r = 0; r < rows_; ++r) {
+      const int64_t head = kv_head_ * args_.group() + r % args_.group();
+      const T* q = static_cast<const T*>(args_.q) + queries_[r / args_.group()].token * args_.q_stride;
+      Packing::pack_query(q + head * args_.head_dim, args_.head_dim, q_ + r * query_units_);
+      state_[r] = {-std::numeric_limits<float>::infinity(), 0.0f};
+    }
+    std::memset(out_, 0, rows_ * out_width_ * sizeof(float));
+  }
+
+  // The rows of up to 64 keys of the tile's range, from `key` on.
+  void find_rows(int64_t key, const std::byte* cache, int64_t block_stride, CacheRows<T>& rows) const {
+    const int64_t size = args_.layout.block_size, dim = args_.head_dim;
+    rows.count = std::clamp<int64_t>(tile_.to - key, 0, kKeyPanel);
+    for (int64_t j = 0; j < rows.count;) {
+      const int64_t offset = (key + j) % size, end = std::min(rows.count, j + size - offset);
+      const T* block = reinterpret_cast<const T*>(cache + tile_.blocks[(key + j) / size] * block_stride);
+      const T* row = block + (kv_head_ * size + offset) * dim;
+      for (; j < end; ++j, row += dim) rows.row[j] = row;
+    }
+  }
+
+  void score(int64_t first_row, const CacheRows<T>& keys, const CacheRows<T>& next) {
+    if (rows_ <= kUnpackedRows) {
+      with_head_dim(args_.head_dim, [&](auto dim) { Packing::score_keys(q_, rows_, keys, next, dim, scores_); });
+    } else {
+      with_head_dim(args_.head_dim, [&](auto dim) { Packing::pack_keys(keys, next, dim, k_panel_); });
+      multiply_keys(first_row);
+    }
+  }
+
+  void add_weighted(int64_t first_row, const CacheRows<T>& values, const CacheRows<T>& next) {
+    if (rows_ <= kUnpackedRows) {
+      with_head_dim(args_.head_dim, [&](auto dim) {
+        Packing::add_values(weights_, shrink_, rows_, values, next, dim, out_, out_width_);
+      });
+    } else {
+      with_head_dim(args_.head_dim, [&](auto dim) { Packing::pack_values(values, next, dim, v_panels_); });
+      multiply_values(first_row, (values.count + Ops::kDepth - 1) / Ops::kDepth);
+    }
+  }
+
+  // A prompt's early rows see nothing of its late panels.
+  int64_t first_row_that_sees(int64_t key) const {
+    if (rows_ <= kUnpackedRows) return 0;
+    int64_t i = 0;
+    while (i + 1 < tile_.num_queries && queries_[i].position < key) ++i;
+    return i * args_.group();
+  }
+
+  void multiply_keys(int64_t first_row) {
+    for_row_tiles<I>(rows_ - first_row, [&](auto height, int64_t offset) {
+      constexpr int kVectors = RegisterTile<I>::kVectors, kWidth = V::kWidth;
+      const int64_t r0 = first_row + offset;
+      for (int64_t column = 0; column < kKeyPanel; column += kVectors * kWidth) {
+        typename Ops::Acc acc[height()][kVectors];
+        for (auto& row : acc) std::fill_n(row, kVectors, V::zero());
+        multiply_tile<Ops>(q_ + r0 * query_units_, query_units_, k_panel_ + column, steps_, acc);
+        for (int r = 0; r < height(); ++r) {
+          for (int n = 0; n < kVectors; ++n) V::store(scores_ + (r0 + r) * kKeyPanel + column + n * kWidth, acc[r][n]);
+        }
+      }
+    });
+  }
+
+  void advance_softmax(int64_t r, int64_t key, int64_t count) {
+    constexpr int kVectors = kKeyPanel / V::kWidth;
+    const int64_t position = queries_[r / args_.group()].position;
+    const int64_t oldest = position - std::min(position, args_.layout.window - 1);
+    const int64_t from = std::clamp<int64_t>(oldest - key, 0, count);
+    const int64_t to = std::clamp<int64_t>(position + 1 - key, from, count);
+    float* scores = scores_ + r * kKeyPanel;
+    std::fill_n(scores, from, -std::numeric_limits<float>::infinity());
+    std::fill_n(scores + to, kKeyPanel - to, -std::numeric_limits<float>::infinity());
+
+    typename V::F score[kVectors];
+    auto largest = V::set(state_[r].largest);
+    for (int n = 0; n < kVectors; ++n) {
+      score[n] = V::mul(V::load(scores + n * V::kWidth), V::set(args_.scale));
+      largest = V::max(largest, score[n]);
+    }
+    const float new_largest = V::max_of(largest);
+    // Where nothing was seen so far, every score is -inf and so is the largest: any finite base gives weights of 0.
+    const float base = new_largest == -std::numeric_limits<float>::infinity() ? 0.0f : new_largest;
+    auto total = V::zero();
+    for (int n = 0; n < kVectors; ++n) {
+      score[n] = V::exp(V::sub(score[n], V::set(base)));
+      total = V::add(total, score[n]);
+      V::store(reinterpret_cast<typename Ops::Element*>(weights_ + r * (kKeyPanel / Ops::kDepth)) + n * V::kWidth,
+               score[n]);
+    }
+    shrink_[r] = std::exp(state_[r].largest - base);
+    state_[r] = {new_largest, state_[r].total * shrink_[r] + V::sum(total)};
+  }
+
+  // out = out * shrink + weights · V
+  void multiply_values(int64_t first_row, int64_t key_steps) {
+    constexpr int64_t kWeightSteps = kKeyPanel / Ops::kDepth;
+    for_row_tiles<I>(rows_ - first_row, [&](auto height, int64_t offset) {
+      constexpr int kVectors = RegisterTile<I>::kVectors, kWidth = V::kWidth;
+      const int64_t r0 = first_row + offset;
+      for (int64_t column = 0; column < args_.head_dim; column += kVectors * kWidth) {
+        typename Ops::Acc acc[height()][kVectors];
+        float* out = out_ + r0 * out_width_ + column;
+        for (int r = 0; r < height(); ++r) {
+          for (int n = 0; n < kVectors; ++n) {
+            acc[r][n] = V::mul(V::load(out + r * out_width_ + n * kWidth), V::set(shrink_[r0 + r]));
+          }
+        }
+        const Unit* panel = v_panels_ + column / kPanelColumns * kWeightSteps * kPanelColumns + column % kPanelColumns;
+        multiply_tile<Ops>(weights_ + r0 * kWeightSteps, kWeightSteps, panel, key_steps, acc);
+        for (int r = 0; r < height(); ++r) {
+          for (int n = 0; n < kVectors; ++n) V::store(out + r * out_width_ + n * kWidth, acc[r][n]);
+        }
+      }
+    });
+  }
+
+  const PagedAttention& args_;
+  const AttentionTile& tile_;
+  const AttentionQuery* queries_;
+  const int64_t kv_head_;
+  const int64_t rows_;
+  const int64_t steps_;        // units of a query row that count
+  const int64_t query_units_;  // and with what fills its last vector
+  const int64_t out_width_;    // head_dim in whole panels
+  Unit* q_;                    // [rows, query_units]
+  Unit* k_panel_;              // [steps, 64 keys]
+  Unit* v_panels_;             // [out_width / 64, 64 keys / depth, 64 columns]
+  float* scores_;              // [rows, 64]
+  Unit* weights_;              // [rows, 64 / depth]
+  float* out_;                 // [rows, out_width], not yet divided by the total
+  PartialRow* state_;
+  float* shrink_;  // [rows] what the last panel makes of the sums before it
 };
 
-template <Isa I, class T>
-QUIRE_INLINE float dot(const float* a, const T* b, int64_t size) {
-  using V = Simd<I>;
-  auto acc = V::zero();
-  for_vectors<I>(size, [&](int64_t i, auto n) { acc = V::fma(load_n<I>(a + i, n), load_n<I>(b + i, n), acc); });
-  return V::sum(acc);
-}
-
-template <Isa I, class T>
-QUIRE_INLINE void add_scaled(float* out, const T* x, float factor, int64_t size) {
-  using V = Simd<I>;
-  for_vectors<I>(size, [&](int64_t i, auto n) {
-    store_n<I>(out + i, V::fma(V::set(factor), load_n<I>(x + i, n), load_n<I>(out + i, n)), n);
-  });
-}
-
 template <Isa I>
-QUIRE_INLINE void scale_by(float* out, float factor, int64_t size) {
-  using V = Simd<I>;
-  for_vectors<I>(size,
-                 [&](int64_t i, auto n) { store_n<I>(out + i, V::mul(V::set(factor), load_n<I>(out + i, n)), n); });
-}
-
-// exp(scores - largest) in place; returns their sum.
-template <Isa I>
-QUIRE_INLINE float exponentials(float* scores, float largest, int64_t size) {
-  using V = Simd<I>;
-  float total = 0.0f;
-  for_vectors<I>(size, [&](int64_t i, auto n) {
-    store_n<I>(scores + i, V::exp(V::sub(load_n<I>(scores + i, n), V::set(largest))), n);
-  });
-  for (int64_t i = 0; i < size; ++i) total += scores[i];
-  return total;
-}
-
-// Row r sees the keys [from, to) of one block.
-template <Isa I, class T>
-QUIRE_INLINE void attend_block(TileState& s, int64_t r, const T* k, const T* v, int64_t from, int64_t to, int64_t dim) {
-  float largest = s.largest[r];
-  for (int64_t j = from; j < to; ++j) {
-    s.scores[j] = dot<I>(s.q + r * dim, k + j * dim, dim);
-    largest = std::max(largest, s.scores[j]);
-  }
-  const float shrink = std::exp(s.largest[r] - largest);
-  if (shrink != 1.0f) scale_by<I>(s.out + r * dim, shrink, dim);
-  s.total[r] = s.total[r] * shrink + exponentials<I>(s.scores + from, largest, to - from);
-  s.largest[r] = largest;
-  for (int64_t j = from; j < to; ++j) add_scaled<I>(s.out + r * dim, v + j * dim, s.scores[j], dim);
-}
-
-template <Isa I, class T>
-QUIRE_INLINE void begin_tile(const PagedAttention& args, const AttentionTile& tile, TileState& s) {
-  using V = Simd<I>;
-  const int64_t group = args.num_heads / args.num_kv_heads, dim = args.head_dim;
-  for (int64_t r = 0; r < s.num_rows; ++r) {
-    const T* q = static_cast<const T*>(args.q) + (tile.first_token + r / group) * args.q_stride +
-                 (tile.kv_head * group + r % group) * dim;
-    for_vectors<I>(dim, [&](int64_t i, auto n) {
-      store_n<I>(s.q + r * dim + i, V::mul(load_n<I>(q + i, n), V::set(args.scale)), n);
-    });
-    s.largest[r] = -std::numeric_limits<float>::infinity();
-  }
-  std::memset(s.out, 0, s.num_rows * dim * sizeof(float));
-  std::memset(s.total, 0, s.num_rows * sizeof(float));
-}
-
-template <Isa I, class T>
-QUIRE_INLINE void end_tile(const PagedAttention& args, const AttentionTile& tile, const TileState& s) {
-  using V = Simd<I>;
-  const int64_t group = args.num_heads / args.num_kv_heads, dim = args.head_dim;
-  for (int64_t r = 0; r < s.num_rows; ++r) {
-    T* out = static_cast<T*>(args.out) +
-             ((tile.first_token + r / group) * args.num_heads + tile.kv_head * group + r % group) * dim;
-    const auto factor = V::set(1.0f / s.total[r]);
-    for_vectors<I>(
-        dim, [&](int64_t i, auto n) { store_n<I>(out + i, V::mul(load_n<I>(s.out + r * dim + i, n), factor), n); });
-  }
-}
-
-template <Isa I>
-void attend_tile(const PagedAttention& args, const AttentionTile& tile, float* scratch) {
-  const int64_t group = args.num_heads / args.num_kv_heads, dim = args.head_dim, size = args.block_size;
-  const int64_t rows = tile.num_tokens * group;
-  TileState s{rows,
-              scratch,
-              scratch + rows * dim,
-              scratch + 2 * rows * dim,
-              scratch + 2 * rows * dim + rows,
-              scratch + 2 * rows * dim + 2 * rows};
-  // Positions of the tile's first and last query, and of the first key that any of them sees.
-  const int64_t end = args.query_starts[tile.sequence + 1];
-  const int64_t first = args.context_lens[tile.sequence] - (end - tile.first_token), last = first + tile.num_tokens - 1;
-  const int64_t oldest = first - std::min(first, args.window - 1);
-  const int32_t* table = args.block_tables + tile.sequence * args.table_width;
+void attend_tile(const PagedAttention& args, const AttentionPlan& plan, const AttentionTile& tile, int64_t kv_head,
+                 PartialRow* partials, float* partial_outs, std::byte* scratch) {
   with_dtype(args.dtype, [&]<class T>(T) {
-    begin_tile<I, T>(args, tile, s);
-    for (int64_t block = oldest / size; block <= last / size; ++block) {
-      const int64_t head_offset = tile.kv_head * size * dim;
-      const T* k = reinterpret_cast<const T*>(args.k_cache + table[block] * args.k_block_stride) + head_offset;
-      const T* v = reinterpret_cast<const T*>(args.v_cache + table[block] * args.v_block_stride) + head_offset;
-      for (int64_t r = 0; r < rows; ++r) {
-        const int64_t p = first + r / group;
-        const int64_t from = std::max<int64_t>(p - std::min(p, args.window - 1) - block * size, 0);
-        const int64_t to = std::min(p + 1 - block * size, size);
-        if (from < to) attend_block<I>(s, r, k, v, from, to, dim);
+    TileWalk<I, T> walk(args, plan, tile, kv_head, scratch);
+    walk.run();
+    if (tile.is_whole) {
+      walk.write_whole();
+    } else {
+      walk.write_partial(partials, partial_outs);
+    }
+  });
+}
+
+template <Isa I>
+void merge_partials(const PagedAttention& args, const AttentionPlan& plan, int64_t begin, int64_t end,
+                    const PartialRow* partials, const float* partial_outs) {
+  using V = Simd<I>;
+  with_dtype(args.dtype, [&]<class T>(T) {
+    for (int64_t m = begin; m < end; ++m) {
+      const AttentionMerge& merge = plan.merges[m];
+      const int64_t* slots = plan.merge_slots.data() + merge.first;
+      for (int64_t head = 0; head < args.num_heads; ++head) {
+        const auto row = [&](int64_t i) { return slots[i] * args.num_heads + head; };
+        float largest = partials[row(0)].largest, total = 0.0f;
+        for (int64_t i = 1; i < merge.count; ++i) largest = std::max(largest, partials[row(i)].largest);
+        for (int64_t i = 0; i < merge.count; ++i) {
+          total += partials[row(i)].total * std::exp(partials[row(i)].largest - largest);
+        }
+        T* out = static_cast<T*>(args.out) + (merge.token * args.num_heads + head) * args.head_dim;
+        for_vectors<I>(args.head_dim, [&](int64_t c, auto n) {
+          auto acc = V::zero();
+          for (int64_t i = 0; i < merge.count; ++i) {
+            const auto factor = V::set(std::exp(partials[row(i)].largest - largest) / total);
+            acc = V::fma(factor, load_n<I>(partial_outs + row(i) * args.head_dim + c, n), acc);
+          }
+          store_n<I>(out + c, acc, n);
+        });
       }
     }
-    end_tile<I, T>(args, tile, s);
   });
 }
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from quire import kernels
 from tests.reference import kernels as slow
@@ -109,8 +111,45 @@ def test_sequences_that_share_a_prefix(isa: str, dtype: torch.dtype, shared_bloc
     check(make_case(sequences, shared_blocks=shared_blocks, dtype=dtype), window=11)
 
 
-def test_long_context(isa: str) -> None:
-    check(make_case([(3000, 1), (2500, 3)], block_size=16, heads=2, kv_heads=1, dtype=torch.bfloat16))
+def test_prefixes_shared_as_a_tree(isa: str) -> None:
+    """All eight share 16 blocks; of these, sequences 0-2 share 20 more, and 3-4 share 17 more; 5 is a fork of 6."""
+    torch.manual_seed(3)
+    sequences = [(170, 1), (165, 2), (180, 1), (150, 1), (140, 1), (90, 1), (90, 1), (64, 1)]
+    case = make_case(sequences, block_size=4)
+    tables = case.layout.block_tables
+    tables[:, :16] = tables[0, :16].clone()
+    tables[1:3, 16:36] = tables[0, 16:36].clone()
+    tables[4, 16:33] = tables[3, 16:33].clone()
+    tables[5] = tables[6]
+    check(case)
+
+
+@given(data=st.data())
+@settings(deadline=None, max_examples=25)
+def test_any_batch_over_any_shared_blocks(data: st.DataObject) -> None:
+    """Tables over very few blocks, so that sequences agree on prefixes of every length."""
+    count = data.draw(st.integers(1, 6))
+    sequences = []
+    for _ in range(count):
+        context = data.draw(st.integers(1, 160))
+        sequences.append((context, data.draw(st.integers(0, min(context, 5)))))
+    case = make_case(sequences, block_size=4, head_dim=8)
+    tables = case.layout.block_tables
+    parents = [data.draw(st.integers(0, s)) for s in range(count)]
+    for s, parent in enumerate(parents):
+        length = data.draw(st.integers(0, tables.shape[1]))
+        tables[s, :length] = tables[parent, :length].clone()
+    check(case)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_a_context_is_cut_where_threads_would_idle(isa: str, threads: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        check(make_case([(1300, 2)], block_size=16, heads=2, kv_heads=1, dtype=torch.bfloat16))
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_large_scores_do_not_overflow(isa: str) -> None:

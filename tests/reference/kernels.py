@@ -34,19 +34,17 @@ def paged_attention(
     scale: float,
     window: int | None,
 ) -> Tensor:
-    """One query, one head at a time, over keys gathered token by token."""
+    """One query at a time, over keys gathered token by token; each KV head repeated for its group of query heads."""
     out = torch.empty_like(q_THE)
     group = q_THE.shape[1] // k_cache.shape[1]
     block_size = k_cache.shape[2]
     for s, context_len in enumerate(context_lens.tolist()):
-        begin, end = query_starts[s].item(), query_starts[s + 1].item()
+        begin, end = query_starts[s : s + 2].tolist()
         for token in range(begin, end):
             position = context_len - (end - token)
-            seen = range(0 if window is None else max(0, position - window + 1), position + 1)
-            blocks = [block_tables[s, j // block_size].item() for j in seen]
-            offsets = [j % block_size for j in seen]
-            for head in range(q_THE.shape[1]):
-                k, v = (cache[blocks, head // group, offsets].double() for cache in (k_cache, v_cache))
-                weights = torch.softmax(k @ q_THE[token, head].double() * scale, 0)
-                out[token, head] = (weights @ v).to(out.dtype)
+            seen = torch.arange(0 if window is None else max(0, position - window + 1), position + 1)
+            blocks, offsets = block_tables[s, seen // block_size].long(), seen % block_size
+            k, v = (c[blocks, :, offsets].double().repeat_interleave(group, 1) for c in (k_cache, v_cache))  # [j, H, E]
+            weights = torch.softmax((k * q_THE[token].double()).sum(-1) * scale, 0)
+            out[token] = (weights[..., None] * v).sum(0).to(out.dtype)
     return out

@@ -1,0 +1,113 @@
+// How attention multiplies queries, keys and values of one format: packed into panels (panel.h) where a tile has rows
+// enough to pay for it, straight from the cache where it has few.
+//
+// The general form widens every format to float. `keys` are the rows of up to 64 keys (or values) of one head; `dim` is
+// the head's width, an int64_t or, for the usual widths, a constant, so that the loops over it unroll.
+
+#pragma once
+
+#include <algorithm>
+
+#include "kernels/attention_plan.h"
+#include "kernels/panel.h"
+#include "kernels/simd.h"
+
+namespace quire {
+
+// Rows of one head in the cache, and the rows that will be read next. Blocks lie anywhere, so the hardware cannot
+// foresee them: whoever reads row j asks for row j of what comes next.
+template <class T>
+struct CacheRows {
+  const T* row[kKeyPanel];
+  int64_t count = 0;
+
+  QUIRE_INLINE void prefetch(int64_t j, auto dim) const {
+    if (j >= count) return;
+    for (int64_t i = 0; i < dim; i += 64 / static_cast<int64_t>(sizeof(T))) __builtin_prefetch(row[j] + i, 0, 3);
+  }
+};
+
+// f(dim) with dim a constant where it is a usual one.
+template <class F>
+QUIRE_INLINE void with_head_dim(int64_t dim, F&& f) {
+  if (dim == 128) return f(std::integral_constant<int64_t, 128>{});
+  if (dim == 64) return f(std::integral_constant<int64_t, 64>{});
+  f(dim);
+}
+
+template <Isa I, class T>
+struct AttentionPacking {
+  using V = Simd<I>;
+  using Ops = PanelOps<I, float>;
+
+  // Units of a query row, whole vectors.
+  static int64_t query_units(int64_t dim) { return (dim + V::kWidth - 1) / V::kWidth * V::kWidth; }
+
+  static QUIRE_INLINE void pack_query(const T* q, int64_t dim, float* row) {
+    for_vectors<I>(dim, [&](int64_t i, auto n) { store_n<I>(row + i, load_n<I>(q + i, n), n); });
+  }
+
+  // panel[i][j] = element i of key j
+  static QUIRE_INLINE void pack_keys(const CacheRows<T>& keys, const CacheRows<T>& next, auto dim, float* panel) {
+    for (int64_t j = 0; j < keys.count; ++j) {
+      next.prefetch(j, dim);
+      for_vectors<I>(dim, [&](int64_t i, auto n) {
+        float wide[V::kWidth];
+        store_n<I>(wide, load_n<I>(keys.row[j] + i, n), n);
+        for (int c = 0; c < n; ++c) panel[(i + c) * kPanelColumns + j] = wide[c];
+      });
+    }
+    for (int64_t i = 0; i < dim; ++i) {
+      std::fill(panel + i * kPanelColumns + keys.count, panel + (i + 1) * kPanelColumns, 0.0f);
+    }
+  }
+
+  // panels[i / 64][j][i % 64] = element i of value j
+  static QUIRE_INLINE void pack_values(const CacheRows<T>& values, const CacheRows<T>& next, auto dim, float* panels) {
+    for (int64_t j = 0; j < values.count; ++j) {
+      next.prefetch(j, dim);
+      for_vectors<I>(dim, [&](int64_t i, auto n) {
+        float* to = panels + (i / kPanelColumns * kKeyPanel + j) * kPanelColumns + i % kPanelColumns;
+        V::store(to, load_n<I>(values.row[j] + i, n));
+      });
+    }
+  }
+
+  // scores[r][j] = q[r] · key j, without packing
+  static QUIRE_INLINE void score_keys(const float* q, int64_t rows, const CacheRows<T>& keys, const CacheRows<T>& next,
+                                      auto dim, float* scores) {
+    for (int64_t j = 0; j < keys.count; ++j) {
+      next.prefetch(j, dim);
+      for (int64_t r = 0; r < rows; ++r) {
+        auto acc = V::zero();
+        for_vectors<I>(dim, [&](int64_t i, auto n) {
+          acc = V::fma(load_n<I>(q + r * query_units(dim) + i, n), load_n<I>(keys.row[j] + i, n), acc);
+        });
+        scores[r * kKeyPanel + j] = V::sum(acc);
+      }
+    }
+  }
+
+  // out[r] = out[r] · shrink[r] + Σ weights[r][j] · value j, without packing
+  static QUIRE_INLINE void add_values(const float* weights, const float* shrink, int64_t rows,
+                                      const CacheRows<T>& values, const CacheRows<T>& next, auto dim, float* out,
+                                      int64_t out_width) {
+    for (int64_t r = 0; r < rows; ++r) {
+      for_vectors<I>(dim, [&](int64_t i, auto) {
+        V::store(out + r * out_width + i, V::mul(V::load(out + r * out_width + i), V::set(shrink[r])));
+      });
+    }
+    for (int64_t j = 0; j < values.count; ++j) {
+      next.prefetch(j, dim);
+      for_vectors<I>(dim, [&](int64_t i, auto n) {
+        const auto value = load_n<I>(values.row[j] + i, n);
+        for (int64_t r = 0; r < rows; ++r) {
+          float* to = out + r * out_width + i;
+          V::store(to, V::fma(V::set(weights[r * kKeyPanel + j]), value, V::load(to)));
+        }
+      });
+    }
+  }
+};
+
+}  // namespace quire

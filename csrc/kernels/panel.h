@@ -1,0 +1,81 @@
+// The inner product of every matrix kernel: a few rows of A times a panel of B, in registers.
+//
+// A panel is 64 columns of B, laid out step by step: at step s, one unit of each column, side by side. A unit is 4
+// bytes: one float, two bfloat16 or four int8 along the summed dimension, whatever one lane of the machine's dot
+// instruction takes. A is row-major, so a row of A is a run of units too and needs no packing.
+//
+//     B panel:  step 0 | unit of col 0 | unit of col 1 | … | unit of col 63 |      256 bytes a step, read in order
+//               step 1 | …
+//
+// PanelOps<I, T> says how units of T multiply on the instruction set I: Unit, Acc, kDepth (elements in a unit),
+// load / broadcast / dot. T = float serves every format that is widened while it is packed.
+
+#pragma once
+
+#include "kernels/simd.h"
+
+namespace quire {
+
+constexpr int64_t kPanelColumns = 64;
+
+// The largest register tile: rows of A by vectors of B.
+template <Isa I>
+struct RegisterTile;
+template <>
+struct RegisterTile<Isa::kPortable> {
+  static constexpr int kRows = 2, kVectors = 2;
+};
+template <>
+struct RegisterTile<Isa::kAvx2> {
+  static constexpr int kRows = 6, kVectors = 2;
+};
+template <>
+struct RegisterTile<Isa::kAvx512> {
+  static constexpr int kRows = 6, kVectors = 4;
+};
+
+template <Isa I, class T>
+struct PanelOps;
+
+template <Isa I>
+struct PanelOps<I, float> {
+  using V = Simd<I>;
+  using Unit = float;
+  using Element = float;
+  using Acc = typename V::F;
+  static constexpr int kDepth = 1;
+  static QUIRE_INLINE Acc load(const Unit* p) { return V::load(p); }
+  static QUIRE_INLINE Acc broadcast(const Unit* p) { return V::set(*p); }
+  static QUIRE_INLINE Acc dot(Acc acc, Acc a, Acc b) { return V::fma(a, b, acc); }
+};
+
+// acc[r][n] += Σ over steps of a[r] · (vector n of b).
+template <class Ops, int kRows, int kVectors, class Acc>
+QUIRE_INLINE void multiply_tile(const typename Ops::Unit* a, int64_t a_stride, const typename Ops::Unit* b,
+                                int64_t steps, Acc (&acc)[kRows][kVectors]) {
+  constexpr int kWidth = Ops::V::kWidth;
+  for (int64_t s = 0; s < steps; ++s, b += kPanelColumns) {
+    decltype(Ops::load(b)) column[kVectors];
+    for (int n = 0; n < kVectors; ++n) column[n] = Ops::load(b + n * kWidth);
+    for (int r = 0; r < kRows; ++r) {
+      const auto row = Ops::broadcast(a + r * a_stride + s);
+      for (int n = 0; n < kVectors; ++n) acc[r][n] = Ops::dot(acc[r][n], row, column[n]);
+    }
+  }
+}
+
+// body(std::integral_constant<int, n>, first) over `rows` in register tiles of as equal heights as can be.
+template <Isa I, class Body>
+QUIRE_INLINE void for_row_tiles(int64_t rows, Body&& body) {
+  constexpr int kMax = RegisterTile<I>::kRows;
+  const int64_t tiles = (rows + kMax - 1) / kMax;
+  for (int64_t i = 0, first = 0; i < tiles; ++i) {
+    const int64_t height = (rows - first) / (tiles - i);
+    [&]<int... kN>(std::integer_sequence<int, kN...>) {
+      ((height == kN + 1 ? body(std::integral_constant<int, kN + 1>{}, first) : void()), ...);
+    }(std::make_integer_sequence<int, kMax>{});
+    first += height;
+  }
+}
+
+}  // namespace quire

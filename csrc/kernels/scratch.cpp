@@ -1,0 +1,26 @@
+#include "kernels/scratch.h"
+
+#include <new>
+
+namespace quire {
+
+namespace {
+constexpr std::align_val_t kAlignment{64};
+}
+
+Scratch::Scratch(int64_t bytes)
+    : bytes_(bytes > 0 ? static_cast<std::byte*>(::operator new(bytes, kAlignment)) : nullptr) {}
+
+void Scratch::Free::operator()(std::byte* p) const { ::operator delete(p, kAlignment); }
+
+std::byte* thread_scratch(int64_t bytes) {
+  thread_local int64_t size = 0;
+  thread_local Scratch scratch(0);
+  if (size < bytes) {
+    scratch = Scratch(bytes);
+    size = bytes;
+  }
+  return scratch.as<std::byte>();
+}
+
+}  // namespace quire
