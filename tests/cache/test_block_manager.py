@@ -68,8 +68,9 @@ class ServedSequences(RuleBasedStateMachine):
     def slot(self, seq: Sequence, position: int) -> tuple[int, int]:
         return seq.block_table[position // self.size], position % self.size
 
+    @precondition(lambda self: len(self.waiting) < 4)
     @rule(
-        tokens=st.lists(st.integers(0, 1), min_size=1, max_size=14),
+        tokens=st.lists(st.sampled_from([0, 0, 0, 1]), min_size=1, max_size=14),
         salt=st.sampled_from(["", "", "tenant"]),
         uses_prefix_cache=st.sampled_from([True, True, True, False]),
     )
@@ -100,7 +101,15 @@ class ServedSequences(RuleBasedStateMachine):
     @rule(data=st.data(), chunk=st.integers(1, 20))
     def schedule(self, data: st.DataObject, chunk: int) -> None:
         """A prefill chunk, or the one token of a decode, for which room is made first."""
-        seq = data.draw(st.sampled_from(self.unplanned()))
+        self.schedule_one(data.draw(st.sampled_from(self.unplanned())), chunk)
+
+    @precondition(lambda self: self.unplanned())
+    @rule()
+    def schedule_all(self) -> None:
+        for seq in self.unplanned():
+            self.schedule_one(seq, 20)
+
+    def schedule_one(self, seq: Sequence, chunk: int) -> None:
         can = self.model.num_needed_to_append(seq) <= self.model.num_free()
         assert self.manager.can_append(seq) == can
         if can:
@@ -316,6 +325,38 @@ def test_fork_copies_at_the_first_write_and_the_last_holder_writes_in_place() ->
     assert manager.append(parent) is None
     assert parent.block_table[1] == shared
     assert child.block_table[0] == parent.block_table[0]
+
+
+def test_blocks_committed_for_a_step_that_did_not_run_are_forgotten() -> None:
+    manager = BlockManager(8, 2)
+    seq = make_seq(0, [1, 2, 3, 4, 5])
+    manager.allocate(seq, manager.match(seq))
+    manager.commit(seq, 2)
+    seq.num_computed_tokens = 2
+    manager.commit(seq, 5)
+    manager.free(seq)
+    assert manager.match(make_seq(1, [1, 2, 3, 4, 5])).num_tokens == 2
+
+
+def test_after_a_reset_only_what_is_allocated_anew_becomes_findable() -> None:
+    manager = BlockManager(8, 2)
+    before, after = make_seq(0, [1, 2, 3, 4, 5]), make_seq(1, [1, 2, 9])
+    manager.allocate(before, manager.match(before))
+    manager.commit(before, 2)
+    before.num_computed_tokens = 2
+    manager.reset()
+    assert not manager.match(after).is_pending
+    manager.commit(before, 4)
+    admit(manager, after)
+    assert manager.match(make_seq(2, [1, 2, 3, 4, 5])).num_tokens == 2
+
+
+def test_a_sequence_that_may_not_match_computes_for_others() -> None:
+    manager = BlockManager(8, 2)
+    admit(manager, make_seq(0, [1, 2, 3]))
+    wants_logprobs = make_seq(1, [1, 2, 3, 4, 5], uses_prefix_cache=False)
+    assert admit(manager, wants_logprobs) == 0
+    assert manager.match(make_seq(2, [1, 2, 3, 4, 6])).num_tokens == 4
 
 
 def test_without_prefix_caching_nothing_is_found() -> None:

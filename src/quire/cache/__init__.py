@@ -6,8 +6,11 @@ not useful for  deciding who goes next (quire.scheduling), computing KV (quire.e
 
 from quire.cache.block_manager import BlockManager, BlockStats, PrefixMatch
 from quire.cache.events import BlockEvent, BlocksRemoved, BlocksShared, BlocksStored
+from quire.cache.kv_cache import KVCache, KVCacheStats
 from quire.cache.paged_allocator import AllocatorStats, PagedAllocator
 from quire.cache.prefix_index import PrefixIndex
+from quire.cache.token_budget import BudgetStats, TokenBudget, Tokens
+from quire.cache.token_lru import TokenLRU
 
 __all__ = [
     "AllocatorStats",
@@ -17,7 +20,13 @@ __all__ = [
     "BlocksRemoved",
     "BlocksShared",
     "BlocksStored",
+    "BudgetStats",
+    "KVCache",
+    "KVCacheStats",
     "PagedAllocator",
     "PrefixIndex",
     "PrefixMatch",
+    "TokenBudget",
+    "TokenLRU",
+    "Tokens",
 ]
