@@ -22,7 +22,7 @@ def measured(token_s=0.01, decode_step_s=0.1):
     """The slo policy on a machine of known speed: a prompt token takes `token_s`, an output token `decode_step_s`."""
     policy = make_policy("slo")
     for _ in range(300):
-        policy.observe(0, round(decode_step_s / token_s), decode_step_s)
+        policy.observe(round(decode_step_s / token_s) - 1, 1, decode_step_s)
     return policy
 
 
@@ -97,6 +97,13 @@ def test_of_two_with_equal_slack_the_one_that_asked_for_more_patience_goes_last(
     assert order(policy, [patient, urgent], 15.0) == [1, 0]
 
 
+def test_decoding_alone_says_nothing_about_what_a_prompt_costs():
+    policy = measured(token_s=0.01, decode_step_s=0.1)
+    for _ in range(300):
+        policy.observe(0, 1, 0.05)
+    assert policy.remaining_s(sequence(prompt=100, max_tokens=20)) == pytest.approx(100 * 0.01 + 20 * 0.05)
+
+
 def test_before_anything_is_measured_the_earliest_deadline_is_first():
     sequences = [sequence(0.0, slo_ms=9_000), sequence(1.0, slo_ms=1_000), sequence(2.0, slo_ms=3_000)]
     assert order(make_policy("slo"), sequences, 2.0) == [1, 2, 0]
@@ -135,7 +142,7 @@ def test_a_deadline_that_can_be_met_again_counts():
     assert policy.key(seq, 0.0) > 100.0
     generation = policy.generation
     for _ in range(200):
-        policy.observe(0, 10, 0.1)
+        policy.observe(9, 1, 0.1)
     assert policy.generation > generation
     assert policy.key(seq, 0.0) == SLACK_WEIGHT * policy.spare_s(seq) < 100.0
 
@@ -144,7 +151,7 @@ def test_a_steady_rate_makes_no_keys_stale():
     policy = measured()
     generation = policy.generation
     for _ in range(100):
-        policy.observe(0, 10, 0.104)
+        policy.observe(9, 1, 0.104)
     assert policy.generation == generation
 
 

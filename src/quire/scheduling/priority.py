@@ -142,7 +142,7 @@ class LeastSlackFirst:
     def __init__(self) -> None:
         self.generation = 0
         self._token_s = FadingRatio(RATE_MEMORY)
-        """The machine's time for one token, of whatever kind."""
+        """A token's share of a step that computes prompts; other steps are too empty to tell what a token costs."""
         self._decode_step_s = FadingRatio(RATE_MEMORY)
         """How long a decoding sequence waits for its next token."""
         self._rates_of_generation = (0.0, 0.0)
@@ -150,7 +150,8 @@ class LeastSlackFirst:
         """Sequences that were given a turn, in that order. Those at the ends that have left the queue are dropped."""
 
     def observe(self, num_prefill_tokens: int, num_decode_tokens: int, step_s: float) -> None:
-        self._token_s.add(step_s, num_prefill_tokens + num_decode_tokens)
+        if num_prefill_tokens:
+            self._token_s.add(step_s, num_prefill_tokens + num_decode_tokens)
         if num_decode_tokens:
             self._decode_step_s.add(step_s, 1)
         rates = (self._token_s.value, self._decode_step_s.value)
