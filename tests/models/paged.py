@@ -1,10 +1,13 @@
 """Driving a model over a paged cache by hand: sequences fed in chunks of any length, mixed in one step, their blocks
 scattered over the cache."""
 
+from pathlib import Path
+
 import torch
 
 from quire.layers.attention import AttentionInput
-from quire.models import CausalLM, ModelConfig
+from quire.models import CausalLM, ModelConfig, load
+from quire.parallel.group import Group
 
 BLOCK_SIZE = 4
 
@@ -65,6 +68,12 @@ def chunked_logprobs(
         for s, logprobs in run.step(chunks).items():
             parts[s].append(logprobs)
     return [torch.cat(p) for p in parts]
+
+
+def logprobs_of_models(group: Group, paths: list[Path], prompts: list[list[int]]) -> list[list[torch.Tensor]]:
+    """`chunked_logprobs` of each model, as one rank of `group` computes them."""
+    models = [load(path, dtype="float32", group=group) for path in paths]
+    return [chunked_logprobs(m.model, m.config, prompts, num_ranks=group.size) for m in models]
 
 
 def random_prompts(vocab_size: int, lens: list[int], seed: int = 1) -> list[list[int]]:

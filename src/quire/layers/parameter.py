@@ -57,7 +57,8 @@ class Weight(nn.Parameter):
     def weight_loader(self, part: Part, tensor: torch.Tensor) -> bool:
         """Takes this rank's slice of `tensor`, the whole of `part`. True: the tensor itself is the parameter now, and
         what it lies in must stay; False: it was copied."""
-        if tensor.shape == self.shape and tensor.dtype == self.dtype and tensor.is_contiguous():
+        is_all = len(self.parts) == 1 and (self.group.size == 1 or part.split_dim is None)
+        if is_all and tensor.dtype == self.dtype and tensor.is_contiguous():
             self.data = tensor
             return True
         self._rows_of(part).copy_(self._slice(part, tensor))
@@ -70,8 +71,9 @@ class Weight(nn.Parameter):
         length, size = part.slice_len(self.group.size), tensor.shape[part.split_dim]
         begin = min(self.group.rank * length, size)
         end = min(begin + length, size)
-        padding = [0, 0] * (tensor.dim() - 1 - part.split_dim) + [0, length - (end - begin)]
-        return F.pad(tensor.narrow(part.split_dim, begin, end - begin), padding)
+        mine = tensor.narrow(part.split_dim, begin, end - begin)
+        missing = length - (end - begin)
+        return F.pad(mine, [0, 0] * (tensor.dim() - 1 - part.split_dim) + [0, missing]) if missing else mine
 
     def _rows_of(self, part: Part) -> torch.Tensor:
         sizes = [p.slice_shape(self.group.size)[0] for p in self.parts]
