@@ -39,7 +39,7 @@ class EngineConfig:
     max_num_seqs: int = _knob(256, "Sequences that run at once.", low=1, high=65_536)
     max_num_batched_tokens: int = _knob(
         2048,
-        "Tokens computed in one step. Larger fills the arithmetic units, smaller keeps decodes smooth under long prompts.",
+        "Tokens computed in one step. More fills the arithmetic units, fewer keeps decodes smooth under long prompts.",
         low=1,
         high=1 << 20,
     )
@@ -53,7 +53,7 @@ class EngineConfig:
     tensor_parallel_size: int = _knob(1, "Processes that share the model's weights between them.", low=1, high=64)
     scheduling_policy: str = _knob(
         "fcfs",
-        "Who goes next: first come, lowest `priority`, shortest remaining work, or least slack to the deadline `slo_ms`.",
+        "Who goes next: first come, lowest `priority`, shortest remaining work, or least slack to `slo_ms`.",
         choices=SCHEDULING_POLICIES,
     )
     max_wait_ms: float = _knob(

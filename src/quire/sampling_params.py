@@ -34,6 +34,7 @@ class StructuredOutputs:
     json_object: bool = False
     """Any JSON object."""
     regex: str | None = None
+    """A regular expression that the whole text matches."""
     choice: tuple[str, ...] | None = None
     """One of these strings."""
     grammar: str | None = None
@@ -62,6 +63,7 @@ class SamplingParams:
     temperature: float = 1.0
     """0 takes the most likely token (greedy)."""
     top_p: float = 1.0
+    """Keeps the likeliest tokens that together reach this probability."""
     top_k: int = 0
     """0 (or -1) keeps the whole vocabulary."""
     min_p: float = 0.0
@@ -69,14 +71,21 @@ class SamplingParams:
     repetition_penalty: float = 1.0
     """Divides the logits of tokens seen in the prompt or the output; 1 leaves them."""
     presence_penalty: float = 0.0
+    """Taken once from the logits of tokens seen in the output."""
     frequency_penalty: float = 0.0
+    """Taken from the logits of tokens seen in the output, as often as they were seen."""
     logit_bias: Mapping[int, float] | None = None
+    """Added to the logits of these token ids, -100 to 100."""
     seed: int | None = None
     """The same seed and prompt give the same tokens, whatever else is in the batch."""
     stop: str | Sequence[str] | None = None
+    """Strings that end the text where they first appear in the output."""
     stop_token_ids: Sequence[int] | None = None
+    """Token ids that end the text; their own text is left out."""
     include_stop_str_in_output: bool = False
+    """The stop string that ended the text stays at its end."""
     ignore_eos: bool = False
+    """Goes on past the model's end-of-sequence token."""
     min_tokens: int = 0
     """Neither end-of-sequence nor a stop token id can come before so many tokens, and stop strings do not count."""
     max_tokens: int | None = 16
@@ -84,10 +93,15 @@ class SamplingParams:
     logprobs: int | None = None
     """Log-probabilities of the chosen token and of this many likeliest ones, before any penalty or filter."""
     prompt_logprobs: int | None = None
+    """The same for every token of the prompt but the first; such a prompt is computed in full."""
     bad_words: Sequence[str] | None = None
+    """Words that must not be completed, by their tokens."""
     allowed_token_ids: Sequence[int] | None = None
+    """Only these may be chosen."""
     skip_special_tokens: bool = True
+    """Special tokens leave no text."""
     structured_outputs: StructuredOutputs | None = None
+    """A form that the text must take."""
     priority: int = 0
     """Lower goes first, under the `priority` scheduling policy."""
     slo_ms: float | None = None

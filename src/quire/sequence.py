@@ -10,7 +10,7 @@ A running sequence with one token left to compute is decoding; with more it is p
 `num_computed_tokens` is 0 and prompt and output are prefilled again.
 """
 
-from enum import Enum
+from enum import Enum, StrEnum
 
 from quire.sampling_params import SamplingParams
 
@@ -21,16 +21,13 @@ class SequenceStatus(Enum):
     FINISHED = "finished"
 
 
-class FinishReason(str, Enum):
+class FinishReason(StrEnum):
     """Why a sequence ended. The values are the ones of the OpenAI API, and `abort`."""
 
     STOP = "stop"
     LENGTH = "length"
     ABORT = "abort"
     ERROR = "error"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 class Sequence:
@@ -41,9 +38,9 @@ class Sequence:
         "block_digests",
         "block_table",
         "cache_salt",
+        "finish_reason",
         "first_scheduled_s",
         "first_token_s",
-        "finish_reason",
         "index",
         "is_pooling",
         "max_tokens",
@@ -115,8 +112,9 @@ class Sequence:
 
     def __repr__(self) -> str:
         return (
-            f"Sequence({self.seq_id}, request={self.request_id!r}, {self.status.value}, prompt={self.num_prompt_tokens}, "
-            f"output={self.num_output_tokens}, computed={self.num_computed_tokens}, blocks={len(self.block_table)})"
+            f"Sequence({self.seq_id}, request={self.request_id!r}, {self.status.value}, "
+            f"prompt={self.num_prompt_tokens}, output={self.num_output_tokens}, "
+            f"computed={self.num_computed_tokens}, blocks={len(self.block_table)})"
         )
 
     @property
