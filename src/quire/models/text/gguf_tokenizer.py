@@ -45,7 +45,13 @@ def read_gguf(file: str | Path) -> GGUFVocabulary:
             f"{file} has a vocabulary of kind {kind!r} with {len(tokens or ())} tokens; known kinds: "
             f"{', '.join(_KINDS)}.{suggest(str(kind), _KINDS)}"
         )
-    backend = _KINDS[kind](reader, tokens)
+    _check_ids(reader, len(tokens))
+    try:
+        backend = _KINDS[kind](reader, tokens)
+    except ModelLoadError:
+        raise
+    except Exception as error:  # the tokenizers library raises bare Exception
+        raise ModelLoadError(f"{file} has a vocabulary that does not fit together: {error}") from error
     _add_special_tokens(backend, reader, tokens)
     named = {name: tokens[i] for name, i in _named_ids(reader).items()}
     _add_post_processor(backend, reader, named, is_sentencepiece=kind == "llama")
@@ -154,6 +160,15 @@ def _add_special_tokens(backend: Backend, reader: GgufFile, tokens: list[str]) -
             backend.add_special_tokens([AddedToken(token, special=True, normalized=False)])
         elif kind == TokenType.USER_DEFINED:
             backend.add_tokens([AddedToken(token, special=False, normalized=False)])
+
+
+def _check_ids(reader: GgufFile, num_tokens: int) -> None:
+    for name, token_id in _named_ids(reader).items():
+        if token_id >= num_tokens:
+            raise ModelLoadError(f"{name}_id is {token_id}; the vocabulary has {num_tokens} tokens. Convert it again.")
+    types = metadata_value(reader, _TYPES)
+    if types is not None and len(types) != num_tokens:
+        raise ModelLoadError(f"{_TYPES} has {len(types)} entries for {num_tokens} tokens; convert the model again.")
 
 
 def _named_ids(reader: GgufFile) -> dict[str, int]:

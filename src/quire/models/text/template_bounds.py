@@ -28,7 +28,7 @@ from jinja2.visitor import NodeTransformer
 
 from quire.errors import InvalidRequestError
 
-MAX_STEPS = 1_000_000
+MAX_STEPS = 500_000
 MAX_SECONDS = 5.0
 MAX_CHARS = 32 * 1024 * 1024
 MAX_ITEMS = 1_000_000
@@ -61,6 +61,17 @@ class _Meter:
 
 
 _METER: ContextVar[_Meter | None] = ContextVar("meter", default=None)
+_ROUND = "begin round"
+"""The name of a filter that no template can spell. A filter is called without the cost of the sandbox."""
+
+
+@jinja2.pass_context  # so that it is not computed when the template is compiled
+def _begin_round(_: Context, num_chars: int) -> bool:
+    """One round of a loop, one run of a macro, whose own text has `num_chars` characters; true, as a condition."""
+    if (meter := _METER.get()) is not None:
+        meter.step()
+        meter.write(num_chars)
+    return True
 
 
 class BoundedEnvironment(ImmutableSandboxedEnvironment):
@@ -69,6 +80,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     def __init__(self, **options: Any) -> None:
         super().__init__(finalize=_count_output, **options)
         self.filters = {name: _bounded_filter(name, function) for name, function in self.filters.items()}
+        self.filters[_ROUND] = _begin_round
 
     def add_filter(self, name: str, function: Callable[..., Any]) -> None:
         self.filters[name] = _bounded_filter(name, function)
@@ -85,12 +97,6 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         finally:
             _METER.reset(token)
 
-    def begin_round(self, num_chars: int) -> None:
-        """One round of a loop or one run of a macro, whose own text has `num_chars` characters."""
-        if (meter := _METER.get()) is not None:
-            meter.step()
-            meter.write(num_chars)
-
     def concatenate(self, *values: Any) -> str:
         texts = [str(value) for value in values]
         _check_size(sum(map(len, texts)), MAX_CHARS)
@@ -100,9 +106,11 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         # Named as in Jinja, so that a template's keyword arguments cannot meet them.
         if (meter := _METER.get()) is not None:
             meter.step()
-        owner = getattr(__obj, "__self__", None)
+        # The sandbox wraps str.format.
+        method = getattr(__obj, "__wrapped__", __obj)
+        owner = getattr(method, "__self__", None)
         if isinstance(owner, str):
-            _check_method(owner, __obj.__name__, args)
+            _check_method(owner, method.__name__, args)
         return _checked(super().call(__context, __obj, *args, **kwargs))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
@@ -114,6 +122,9 @@ class _StepCounting(NodeTransformer):
     """Loops and macros count their rounds, and `~` becomes a call."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802
+        if node.test is not None:
+            # `for x in y if z` passes over items outside of its body.
+            node.test = nodes.And(_round(0, node.lineno), node.test, lineno=node.lineno)
         return self._count_rounds(node)
 
     def visit_Macro(self, node: nodes.Macro) -> nodes.Node:  # noqa: N802
@@ -121,18 +132,18 @@ class _StepCounting(NodeTransformer):
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
         self.generic_visit(node)
-        return _call("concatenate", node.nodes, node.lineno)
+        method = nodes.EnvironmentAttribute("concatenate")
+        return nodes.Call(method, node.nodes, [], None, None, lineno=node.lineno)
 
     def _count_rounds(self, node: nodes.For | nodes.Macro) -> nodes.Node:
         num_chars = sum(len(text.data) for text in node.find_all(nodes.TemplateData))
         self.generic_visit(node)
-        begin = _call("begin_round", [nodes.Const(num_chars)], node.lineno)
-        node.body.insert(0, nodes.ExprStmt(begin, lineno=node.lineno))
+        node.body.insert(0, nodes.ExprStmt(_round(num_chars, node.lineno), lineno=node.lineno))
         return node
 
 
-def _call(method: str, args: list[nodes.Expr], line: int) -> nodes.Call:
-    return nodes.Call(nodes.EnvironmentAttribute(method), args, [], None, None, lineno=line)
+def _round(num_chars: int, line: int) -> nodes.Filter:
+    return nodes.Filter(nodes.Const(num_chars), _ROUND, [], [], None, None, lineno=line)
 
 
 def _over(what: str) -> InvalidRequestError:
