@@ -166,6 +166,18 @@ def test_a_deadline_counts_the_queue_at_its_drain_rate_and_the_service():
     assert refused.retry_after_s == pytest.approx(620 / 50 - (expected_ms / 1e3 - 1))
 
 
+def test_by_deadline_only_what_must_be_done_earlier_is_ahead():
+    clock = Clock()
+    admission = AdmissionController(AdmissionLimits(), is_by_deadline=True, clock=clock)
+    serve(admission, clock, wait_s=2.0, service_s=0.0, num_tokens=100)
+    for slo_ms, num_tokens in ((None, 1_000), (60_000.0, 500), (5_000.0, 50)):
+        assert isinstance(admission.admit("a", num_tokens, 0, slo_ms=slo_ms), Admitted)
+    assert admission.expected_s(0, 1_000.0) == 0
+    assert admission.expected_s(0, 10_000.0) == pytest.approx(50 / 50)
+    assert admission.expected_s(0, 90_000.0) == pytest.approx(550 / 50)
+    assert admission.expected_s(0) == pytest.approx(1_550 / 50)
+
+
 def test_an_empty_house_refuses_nobody_for_a_deadline():
     admission, clock = controller()
     serve(admission, clock, wait_s=0.0, service_s=1_000.0, num_tokens=1)

@@ -87,8 +87,8 @@ def _admission(
     def run() -> Measurement:
         server = SimulatedServer(make_policy("slo"), speed)
         if is_limited:
-            limits = AdmissionLimits(max_queued_requests=4 * speed.max_num_seqs)
-            server.admission = AdmissionController(limits, clock=lambda: server.now_s)
+            limits = AdmissionLimits(max_queued_requests=speed.max_num_seqs)
+            server.admission = AdmissionController(limits, is_by_deadline=True, clock=lambda: server.now_s)
         num_requests = round(flood * peak_per_s * flood_s)
         served = server.serve(mixed_requests(num_requests, flood * peak_per_s, speed=speed, seed=next(seeds)))
         admitted = [one for one in served if one.first_token_s is not None]

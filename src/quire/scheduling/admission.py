@@ -11,9 +11,9 @@ A request for n completions counts as n requests and as its prompt tokens and n 
 admitted counts, so to be refused costs nothing. In any stretch of `window_s`, no more than rate x `window_s` is
 admitted (`meters.Meter`).
 
-A deadline can be met if the whole queue, at the rate at which it was drained lately, and then the time that a request
-of this size took lately, end before it. Until something was measured, and while nothing is in the house (else a slow
-spell would never be measured away), every deadline can.
+A deadline can be met if what goes before it in the queue, at the rate at which the queue was drained lately, and then
+the time that a request of this size took lately, end before it. Until something was measured, and while nothing is in
+the house (else a slow spell would never be measured away), every deadline can.
 
 Thread safety: all methods, under one lock held for a few microseconds. Memory: O(queued and running requests) plus
 a bounded amount per key, for at most `max_keys` keys: a key is forgotten when its window is empty, and beyond that the
@@ -30,13 +30,11 @@ from threading import Lock
 from typing import Literal
 
 from quire.errors import ConfigError, shown
-from quire.scheduling.meters import DrainRate, FadingRatio, Meter
+from quire.scheduling.backlog import Backlog
+from quire.scheduling.meters import FadingRatio, Meter
 
 UNMEASURED_RETRY_S = 1.0
 """When to try again while the rate of draining is not known."""
-
-DRAIN_MEMORY_S = 10.0
-"""How much time with a queue the measured drain rate looks back on."""
 
 SERVICE_MEMORY = 0.95
 """How much of the measured service time survives each finished request."""
@@ -104,21 +102,23 @@ class Refused:
 class _Ticket:
     num_requests: int
     num_tokens: int
+    deadline_s: float
     started_s: float | None = None
 
 
 class AdmissionController:
-    def __init__(self, limits: AdmissionLimits, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, limits: AdmissionLimits, *, is_by_deadline: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`is_by_deadline` says that the queue is served so (the `slo` policy), and not in the order of arrival."""
         self.limits = limits
-        self.num_queued_requests = 0
-        self.num_queued_tokens = 0
         self._clock = clock
         self._lock = Lock()
         self._in_all = _Usage(limits.in_all, limits.window_s)
         self._by_key: OrderedDict[str, _Usage] = OrderedDict()
         self._tickets: dict[int, _Ticket] = {}
         self._next_ticket = 0
-        self._drain = DrainRate(DRAIN_MEMORY_S)
+        self._backlog = Backlog(is_by_deadline=is_by_deadline)
         self._service = FadingRatio(SERVICE_MEMORY)
         """Seconds from start to finish, per token of the request."""
 
@@ -133,19 +133,19 @@ class AdmissionController:
         asked = {"requests": n, "tokens": num_tokens}
         with self._lock:
             now_s = self._clock()
-            self._drain.advance(now_s, is_busy=self.num_queued_tokens > 0)
+            self._backlog.advance(now_s)
             usage = self._usage_of(key, now_s)
             refused = (
                 usage.refusal(asked, now_s, "quota")
                 or self._in_all.refusal(asked, now_s, "capacity")
                 or self._queue_refusal(asked)
-                or self._slo_refusal(num_tokens, slo_ms)
+                or self._slo_refusal(num_tokens, slo_ms, now_s)
             )
             if refused is not None:
                 return refused
             usage.add(asked, now_s)
             self._in_all.add(asked, now_s)
-            return self._enqueue(_Ticket(n, num_tokens))
+            return self._enqueue(_Ticket(n, num_tokens, _deadline_s(slo_ms, now_s)))
 
     def started(self, admitted: Admitted) -> None:
         """The request left the queue and runs."""
@@ -153,8 +153,8 @@ class AdmissionController:
             ticket = self._tickets.get(admitted.ticket)
             if ticket is None or ticket.started_s is not None:
                 return
+            self._leave_queue(ticket, is_drained=True)
             ticket.started_s = self._clock()
-            self._leave_queue(ticket, ticket.started_s, num_drained=ticket.num_tokens)
 
     def finished(self, admitted: Admitted) -> None:
         """The request is over, served or not, from wherever it was."""
@@ -163,7 +163,7 @@ class AdmissionController:
             if ticket is None:
                 return
             if ticket.started_s is None:
-                self._leave_queue(ticket, self._clock(), num_drained=0)
+                self._leave_queue(ticket, is_drained=False)
             else:
                 self._service.add(self._clock() - ticket.started_s, ticket.num_tokens)
 
@@ -172,15 +172,26 @@ class AdmissionController:
         return len(self._by_key)
 
     @property
+    def num_queued_requests(self) -> int:
+        return self._backlog.num_requests
+
+    @property
+    def num_queued_tokens(self) -> int:
+        return self._backlog.num_tokens
+
+    @property
     def drain_tokens_per_s(self) -> float | None:
         """The measured rate at which the queue empties; None until there was one."""
-        return self._drain.tokens_per_s
+        return self._backlog.drain_tokens_per_s
 
-    def expected_s(self, num_tokens: int) -> float:
+    def expected_s(self, num_tokens: int, slo_ms: float | None = None) -> float:
         """How long a request that comes now would take, from the measured rates; 0 where nothing was measured."""
-        drain = self._drain.tokens_per_s
-        wait_s = self.num_queued_tokens / drain if drain else 0.0
-        return wait_s + num_tokens * self._service.value
+        with self._lock:
+            return self._expected_s(num_tokens, _deadline_s(slo_ms, self._clock()))
+
+    def _expected_s(self, num_tokens: int, deadline_s: float) -> float:
+        wait_s = self._backlog.drain_s(self._backlog.num_tokens_ahead(deadline_s))
+        return (wait_s or 0.0) + num_tokens * self._service.value
 
     def _usage_of(self, key: str, now_s: float) -> "_Usage":
         usage = self._by_key.pop(key, None) or _Usage(self.limits.per_key, self.limits.window_s)
@@ -202,35 +213,30 @@ class AdmissionController:
                 continue
             if more > cap:
                 return Refused(f"{more} {unit} are more than the queue holds ({cap}).", None, "capacity")
+            share_over = (queued + more - cap) / queued
+            retry_s = self._backlog.drain_s(share_over * self.num_queued_tokens)
             reason = f"{more} more {unit} after {queued} in the queue, which holds {cap}."
-            return Refused(reason, self._drained_in_s((queued + more - cap) / queued), "capacity")
+            return Refused(reason, UNMEASURED_RETRY_S if retry_s is None else retry_s, "capacity")
         return None
 
-    def _drained_in_s(self, share: float) -> float:
-        drain = self._drain.tokens_per_s
-        return share * self.num_queued_tokens / drain if drain else UNMEASURED_RETRY_S
-
-    def _slo_refusal(self, num_tokens: int, slo_ms: float | None) -> Refused | None:
+    def _slo_refusal(self, num_tokens: int, slo_ms: float | None, now_s: float) -> Refused | None:
         if slo_ms is None or not self._tickets:
             return None
-        over_s = self.expected_s(num_tokens) - slo_ms / 1e3
-        if over_s <= 0:
+        expected_s = self._expected_s(num_tokens, _deadline_s(slo_ms, now_s))
+        if expected_s <= slo_ms / 1e3:
             return None
-        reason = f"Would take about {over_s * 1e3 + slo_ms:.0f} ms at the present load; wanted within {slo_ms:g} ms."
-        return Refused(reason, over_s, "capacity")
+        reason = f"Would take about {expected_s * 1e3:.0f} ms at the present load; wanted within {slo_ms:g} ms."
+        return Refused(reason, expected_s - slo_ms / 1e3, "capacity")
 
     def _enqueue(self, ticket: _Ticket) -> Admitted:
-        self.num_queued_requests += ticket.num_requests
-        self.num_queued_tokens += ticket.num_tokens
+        self._backlog.add(ticket.num_requests, ticket.num_tokens, ticket.deadline_s)
         self._next_ticket += 1
         self._tickets[self._next_ticket] = ticket
         return Admitted(self._next_ticket, ticket.num_requests, ticket.num_tokens)
 
-    def _leave_queue(self, ticket: _Ticket, now_s: float, *, num_drained: int) -> None:
-        self._drain.advance(now_s, is_busy=True)
-        self._drain.add(num_drained)
-        self.num_queued_requests -= ticket.num_requests
-        self.num_queued_tokens -= ticket.num_tokens
+    def _leave_queue(self, ticket: _Ticket, *, is_drained: bool) -> None:
+        self._backlog.advance(self._clock())
+        self._backlog.remove(ticket.num_requests, ticket.num_tokens, ticket.deadline_s, is_drained=is_drained)
 
     def check_invariants(self) -> None:
         with self._lock:
@@ -240,6 +246,10 @@ class AdmissionController:
             assert len(self._by_key) <= self.limits.max_keys
             for usage in (self._in_all, *self._by_key.values()):
                 usage.check_invariants()
+
+
+def _deadline_s(slo_ms: float | None, now_s: float) -> float:
+    return math.inf if slo_ms is None else now_s + slo_ms / 1e3
 
 
 class _Usage:

@@ -16,8 +16,8 @@
 
 The lowest priority is on top, the highest under `max_heap`. Of equal priorities, the key pushed first leaves first;
 changing a priority does not change when a key was pushed. Keys are anything hashable, told apart as a dict does; the
-heap keeps them alive. Priorities are floats; NaN has no place in an order and is a ValueError. A call that raises has
-changed nothing.
+heap keeps them alive. Priorities are floats; NaN has no place in an order and is a ValueError. A call that raises, but
+for lack of memory, has changed nothing.
 
 Thread safety: every call holds the GIL and is atomic to other threads, unless comparing two keys runs Python code; the
 heap stays valid then too, also if that code changes the heap.
