@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from quire.engine.detokenizer import Detokenizer
 from quire.engine.sampler import Sampler
 from quire.engine.structured import Grammar, GrammarCompiler, allowed_tokens
 from quire.errors import InvalidRequestError
@@ -178,6 +179,31 @@ def test_edits_count_within_the_grammar() -> None:
         assert (len(TOKENIZER.encode(text)), end) == (1, "eos")
 
 
+def test_a_stop_string_ends_text_that_has_its_form_so_far() -> None:
+    wanted = StructuredOutputs(regex="[ab]{40}")
+    for seed in range(5):
+        ((text, _),) = generate(wanted, seed)
+        detokenizer = Detokenizer(TOKENIZER.new_decoder(), ["ba"])
+        stops = (detokenizer.append(token_id) for token_id in TOKENIZER.encode(text))
+        assert next(stop for stop in stops if stop is not None) == "ba"
+        assert detokenizer.text == text[: text.index("ba")]
+
+
+def test_every_end_of_sequence_token_may_end() -> None:
+    compiler = GrammarCompiler(Tokenizer(byte_level(), eos_token_ids=[2, 4]), VOCAB_SIZE)
+    for end in (2, 4):
+        grammar = compiler.compile(StructuredOutputs(regex="a?"))
+        assert allowed_tokens([grammar], VOCAB_SIZE)[0, end]
+        assert grammar.accept(end) == ""
+        assert grammar.is_finished
+
+
+@pytest.mark.parametrize("kind", ["metaspace", "word_piece"])
+def test_a_vocabulary_that_llguidance_does_not_know_is_refused(kind: str) -> None:
+    with pytest.raises(InvalidRequestError, match="not possible with this model's tokenizer"):
+        GrammarCompiler(Tokenizer(KINDS[kind](), eos_token_ids=[1]), VOCAB_SIZE).compile(StructuredOutputs(regex="a"))
+
+
 @pytest.mark.parametrize("kind", [name for name in KINDS if name.startswith("byte_fallback")])
 def test_vocabularies_with_byte_fallback(kind: str) -> None:
     tokenizer = Tokenizer(KINDS[kind](), eos_token_ids=[2])
@@ -215,5 +241,7 @@ def test_a_tokenizer_without_an_end_is_refused() -> None:
 
 def test_a_token_that_is_not_allowed_is_reported() -> None:
     grammar = COMPILER.compile(StructuredOutputs(regex="a"))
-    assert "broke down at token" in grammar.accept(TOKENIZER.encode("b")[0])
+    trouble = grammar.accept(TOKENIZER.encode("b")[0])
+    assert "broke down at token" in trouble
+    assert len(trouble) < 300
     assert COMPILER.compile(StructuredOutputs(regex="a")).accept(TOKENIZER.encode("a")[0]) == "", "the next one is new"

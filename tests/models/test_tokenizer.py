@@ -161,3 +161,11 @@ def test_truncation_and_padding_in_the_file_do_not_count() -> None:
     backend.enable_padding(length=8)
     backend.post_processor = processors.ByteLevel(trim_offsets=False)
     assert Tokenizer(backend).decode(Tokenizer(backend).encode("a long enough text")) == "a long enough text"
+
+
+def test_half_a_surrogate_pair_is_refused() -> None:
+    tokenizer = Tokenizer(byte_level(), chat_template=CHAT_TEMPLATE)
+    with pytest.raises(InvalidRequestError, match="surrogate"):
+        tokenizer.encode("a\ud800")
+    with pytest.raises(InvalidRequestError, match="surrogate"):
+        tokenizer.apply_chat_template([{"role": "user", "content": "a\udc00"}])

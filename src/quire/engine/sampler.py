@@ -77,6 +77,7 @@ class Sampler:
 
     def sample(self, logits_RV: Tensor, sequences: list[Sequence]) -> SamplerOutput:
         """A token for every row. Overwrites `logits_RV` (float32)."""
+        assert logits_RV.shape == (len(sequences), self._vocab_size), (logits_RV.shape, len(sequences))
         plan = self._plan_for(sequences, logits_RV.device)
         raw_WV = plan.wanted_logprobs(logits_RV)
         for edit in plan.edits:

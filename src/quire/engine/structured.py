@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from threading import Lock
 
 import numpy as np
-from llguidance import LLMatcher, LLTokenizer
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from numpy.typing import NDArray
 
 from quire.errors import InvalidRequestError
@@ -88,7 +88,7 @@ class GrammarCompiler:
     def _build(self, source: str) -> LLMatcher:
         if self._vocabulary is None:
             self._vocabulary = self._build_vocabulary()
-        matcher = LLMatcher(self._vocabulary, source, log_level=_QUIET)
+        matcher = LLMatcher(self._vocabulary, source, log_level=_QUIET, limits=LLParserLimits(verbose_errors=False))
         if matcher.is_error():
             raise _refuse(matcher.get_error())
         return matcher
@@ -100,7 +100,12 @@ class GrammarCompiler:
                 "Structured output needs an end-of-sequence token, and this model's tokenizer names none.",
                 param="structured_outputs",
             )
-        return LLTokenizer(self._tokenizer.to_json(), n_vocab=self._vocab_size, eos_token=ends)
+        try:
+            return LLTokenizer(self._tokenizer.to_json(), n_vocab=self._vocab_size, eos_token=ends)
+        except ValueError as error:
+            raise InvalidRequestError(
+                f"Structured output is not possible with this model's tokenizer: {error}", param="structured_outputs"
+            ) from error
 
 
 def _source(wanted: StructuredOutputs) -> str:

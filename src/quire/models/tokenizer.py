@@ -16,7 +16,7 @@ from typing import Any
 from tokenizers import AddedToken, Encoding
 from tokenizers import Tokenizer as Backend
 
-from quire.errors import InvalidRequestError, ModelLoadError
+from quire.errors import InvalidRequestError, ModelLoadError, shown
 from quire.models.text.chat_template import ChatTemplate, compile_template
 from quire.models.text.gguf_tokenizer import read_gguf
 from quire.models.text.incremental_decoder import IncrementalDecoder
@@ -170,10 +170,13 @@ class Tokenizer:
         return ids
 
     def _encode_plain(self, backend: Backend, text: str) -> Encoding:
-        if not any(content in text for content in self._spelled):
-            return backend.encode(text, add_special_tokens=False)
-        parts = self._special.cut(text)
-        return Encoding.merge([backend.encode(part, add_special_tokens=False) for part in parts])
+        is_spelled = any(content in text for content in self._spelled)
+        parts = self._special.cut(text) if is_spelled else [text]
+        try:
+            encodings = [backend.encode(part, add_special_tokens=False) for part in parts]
+        except TypeError as error:  # how the library says that a string has no UTF-8
+            raise InvalidRequestError(f"{shown(text)} holds half a surrogate pair, which is no character.") from error
+        return encodings[0] if len(encodings) == 1 else Encoding.merge(encodings)
 
     @cached_property
     def _spelled(self) -> tuple[str, ...]:

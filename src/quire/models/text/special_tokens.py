@@ -19,6 +19,7 @@ from tokenizers import AddedToken
 from quire.errors import InvalidRequestError
 
 _PRIVATE_USE = range(0xE000, 0xF900)
+_PRIVATE = re.compile(r"[\ue000-\uf8ff]|\\u[ef][0-9a-f]{3}")
 
 
 class SpecialTokens:
@@ -76,19 +77,21 @@ class SpecialTokens:
 
 
 def free_sentinel(values: Iterable[Any]) -> str:
-    """A private-use character that occurs in none of the strings of `values`."""
-    used = set().union(*(set(text) for value in values for text in _strings(value)))
+    """A private-use character that occurs in none of the strings of `values`, neither itself nor escaped for JSON."""
+    used = {found for value in values for text in _strings(value) for found in _PRIVATE.findall(text)}
     for code in _PRIVATE_USE:
-        if chr(code) not in used:
+        if chr(code) not in used and _escaped(chr(code)) not in used:
             return chr(code)
-    raise InvalidRequestError(
-        f"The messages use all {len(_PRIVATE_USE)} private-use characters of Unicode; leave one out."
-    )
+    raise InvalidRequestError("The messages use all private-use characters from U+E000 to U+F8FF; leave one out.")
 
 
 def unmark(text: str, sentinel: str) -> str:
     # A template may have escaped it on the way (`tojson(ensure_ascii=true)`).
-    return text.replace(sentinel, "").replace(f"\\u{ord(sentinel):04x}", "")
+    return text.replace(sentinel, "").replace(_escaped(sentinel), "")
+
+
+def _escaped(character: str) -> str:
+    return f"\\u{ord(character):04x}"
 
 
 def _pattern(token: AddedToken) -> str:
