@@ -96,11 +96,12 @@ class BlockManager:
         is_pending = found < limit and self._index.is_promised(seq.block_digests[found])
         return PrefixMatch(block_ids, found * self.block_size, is_pending)
 
-    def can_allocate(self, seq: Sequence, match: PrefixMatch) -> bool:
+    def can_allocate(self, seq: Sequence, match: PrefixMatch, *, reserve: int = 0) -> bool:
+        """Whether `allocate` would succeed and leave `reserve` blocks free."""
         ref_counts = self._allocator.ref_counts
         num_revived = sum(ref_counts[block_id] == 0 for block_id in match.block_ids)
         num_new = self._num_blocks_for(seq) - len(match.block_ids)
-        return num_new + num_revived <= self._allocator.num_free
+        return num_new + num_revived + reserve <= self._allocator.num_free
 
     def allocate(self, seq: Sequence, match: PrefixMatch) -> None:
         """Blocks for all tokens of `seq`, the first of them those of `match`; promises the next full one.
@@ -117,6 +118,10 @@ class BlockManager:
         self._num_queried_tokens += len(seq.token_ids)
         if self._observer is not None and found:
             self._observer(BlocksShared(seq.block_digests[:found]))
+
+    def needs_block(self, seq: Sequence) -> bool:
+        """Whether `append` would take a block for the next token: a new one, or a copy of a shared one."""
+        return self._num_missing(seq) > 0 or self._writes_shared(seq)
 
     def can_append(self, seq: Sequence) -> bool:
         return self._num_missing(seq) + self._writes_shared(seq) <= self._allocator.num_free
@@ -149,9 +154,9 @@ class BlockManager:
     def fork(self, parent: Sequence, child: Sequence) -> None:
         """`child` holds every block of `parent`, the partly filled last one included.
 
-        REQUIRES: their tokens are equal as far as they are computed, which is at least to the last block.
+        REQUIRES: their tokens are equal, and neither writes before `append` says so, but for what the step that the
+        fork was scheduled in still computes of the prompt.
         """
-        assert parent.num_computed_tokens // self.block_size >= len(parent.block_table) - 1
         self._allocator.share(parent.block_table)
         child.block_table = list(parent.block_table)
         self._num_committed[child.seq_id] = self._num_committed[parent.seq_id]

@@ -1,0 +1,192 @@
+"""The engine in a thread of its own, with one async stream per request.
+
+The loop's thread is the only one that touches the engine; callers post commands to it and get outputs posted back to
+their own event loop. Knows nothing of HTTP.
+"""
+
+import asyncio
+import itertools
+import logging
+import queue
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+
+from quire.engine.engine import LLMEngine, Output
+from quire.engine.outputs import EmbeddingOutput, OutputKind, RequestOutput
+from quire.engine.prompts import Prompt
+from quire.errors import EngineClosedError, InvalidRequestError
+from quire.sampling_params import SamplingParams
+
+log = logging.getLogger(__name__)
+
+
+class _Stream:
+    """Where a request's outputs wait for their reader."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._queue: asyncio.Queue[Output | Exception] = asyncio.Queue()
+
+    def put(self, item: Output | Exception) -> None:
+        """Only in the reader's event loop."""
+        self._queue.put_nowait(item)
+
+    def post(self, item: Exception) -> None:
+        """From any thread."""
+        self.loop.call_soon_threadsafe(self.put, item)
+
+    async def get(self) -> Output:
+        item = await self._queue.get()
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+
+class AsyncEngine:
+    """Thread safety: its methods may be called from any event loop of any thread."""
+
+    def __init__(self, engine: LLMEngine) -> None:
+        self._engine = engine
+        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._streams: dict[str, _Stream] = {}
+        self._request_ids = itertools.count()
+        self._error: Exception | None = None
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._run, name="quire-engine", daemon=True)
+        self._thread.start()
+
+    async def generate(
+        self,
+        prompt: Prompt,
+        params: SamplingParams | None = None,
+        *,
+        request_id: str | None = None,
+        output_kind: OutputKind = OutputKind.DELTA,
+    ) -> AsyncIterator[RequestOutput]:
+        """The request's outputs as they come. Leaving the iterator early aborts the request."""
+        prepared = await asyncio.to_thread(self._engine.prepare, prompt, params)
+        request_id = request_id or f"async-{next(self._request_ids)}"
+
+        def add() -> None:
+            self._engine.add_request(request_id, prepared, output_kind=output_kind)
+
+        async for output in self._follow(request_id, add):
+            assert isinstance(output, RequestOutput)
+            yield output
+
+    async def embed(self, prompt: Prompt, *, request_id: str | None = None) -> EmbeddingOutput:
+        request_id = request_id or f"async-{next(self._request_ids)}"
+
+        def add() -> None:
+            self._engine.add_embedding(request_id, prompt)
+
+        async for output in self._follow(request_id, add):
+            assert isinstance(output, EmbeddingOutput)
+            return output
+        raise EngineClosedError("The engine was closed.")
+
+    def abort(self, request_id: str) -> None:
+        """Ends a request; its stream, if anyone still reads it, raises EngineClosedError. Unknown ids are ignored."""
+
+        def stop() -> None:
+            self._engine.abort(request_id)
+            stream = self._streams.pop(request_id, None)
+            if stream is not None:
+                stream.post(EngineClosedError(f"Request {request_id!r} was aborted."))
+
+        self._inbox.put(stop)
+
+    def close(self) -> None:
+        """Ends everything in flight and the thread; waits for it."""
+        self._inbox.put(self._begin_closing)
+        self._thread.join()
+
+    async def _follow(self, request_id: str, add: Callable[[], None]) -> AsyncIterator[Output]:
+        if self._error is not None or not self._thread.is_alive():
+            raise EngineClosedError("The engine is closed; nothing more can be asked of it.") from self._error
+        stream = _Stream()
+        is_finished = False
+        self._inbox.put(lambda: self._open(request_id, stream, add))
+        try:
+            while not is_finished:
+                output = await stream.get()
+                is_finished = output.is_finished
+                yield output
+        finally:
+            if not is_finished:
+                self._inbox.put(lambda: self._forget(request_id, stream))
+
+    # ── in the engine's thread ─────────────────────────────────────────────────────────────────────────────────────
+
+    def _open(self, request_id: str, stream: _Stream, add: Callable[[], None]) -> None:
+        try:
+            add()
+        except InvalidRequestError as error:
+            stream.post(error)
+        else:
+            self._streams[request_id] = stream
+
+    def _forget(self, request_id: str, stream: _Stream) -> None:
+        if self._streams.get(request_id) is stream:
+            del self._streams[request_id]
+            self._engine.abort(request_id)
+
+    def _begin_closing(self) -> None:
+        self._is_closing = True
+
+    def _run(self) -> None:
+        try:
+            while not self._is_closing:
+                self._obey()
+                if self._engine.has_unfinished and not self._is_closing:
+                    self._deliver(self._engine.step())
+        except Exception as error:
+            log.exception("the engine stopped")
+            self._error = error
+        finally:
+            self._close_streams()
+            self._engine.close()
+
+    def _obey(self) -> None:
+        """Runs the commands that wait; sleeps while there is nothing else to do."""
+        if not self._engine.has_unfinished:
+            self._inbox.get()()
+        else:
+            held_until_s = self._engine.hold_until_s()
+            if held_until_s is not None:
+                try:
+                    self._inbox.get(timeout=max(0.0, held_until_s - time.monotonic()))()
+                except queue.Empty:
+                    return
+        while not self._inbox.empty():
+            self._inbox.get()()
+
+    def _deliver(self, outputs: list[Output]) -> None:
+        """One wake-up per event loop and step, however many streams it serves."""
+        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Stream, Output]]] = {}
+        for output in outputs:
+            stream = self._streams.get(output.request_id)
+            if stream is not None:
+                by_loop.setdefault(stream.loop, []).append((stream, output))
+            if output.is_finished:
+                self._streams.pop(output.request_id, None)
+        for loop, items in by_loop.items():
+            try:
+                loop.call_soon_threadsafe(_put_all, items)
+            except RuntimeError:  # the reader's loop has ended without closing its streams
+                for _, output in items:
+                    self._streams.pop(output.request_id, None)
+                    self._engine.abort(output.request_id)
+
+    def _close_streams(self) -> None:
+        for stream in self._streams.values():
+            closed = EngineClosedError("The engine was closed while the request ran.")
+            closed.__cause__ = self._error
+            stream.post(closed)
+        self._streams.clear()
+
+
+def _put_all(items: list[tuple[_Stream, Output]]) -> None:
+    for stream, output in items:
+        stream.put(output)

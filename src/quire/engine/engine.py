@@ -1,0 +1,313 @@
+"""The engine loop: requests in, one step at a time, outputs out.
+
+    add_request ──▶ [scheduler] ──▶ step: schedule · run · complete · collect ──▶ RequestOutputs
+
+Thread safety: `prepare` may be called from any thread; everything else from one. A request that cannot be served is
+refused by `prepare` or `add_request` and touches nobody else; a step that fails ends the sequences that were in it and
+no others.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quire.engine.outputs import EmbeddingOutput, OutputKind, RequestMetrics, RequestOutput
+from quire.engine.prompts import PreparedRequest, Prompt, RequestChecker
+from quire.engine.requests import Generation, RequestState
+from quire.engine.runner import ModelRunner, StepResult
+from quire.engine.sampler import Sampler, TokenLogprobs
+from quire.errors import InvalidRequestError, shown
+from quire.models.tokenizer import Tokenizer
+from quire.sampling_params import SamplingParams
+from quire.scheduling.scheduler import ScheduledBatch, Scheduler
+from quire.sequence import FinishReason, Sequence
+
+log = logging.getLogger(__name__)
+
+Output = RequestOutput | EmbeddingOutput
+
+_NOTHING = np.empty(0, dtype=np.float32)
+
+
+@dataclass(slots=True)
+class EngineStats:
+    """Counters since the start, and what is there now."""
+
+    num_running: int
+    num_waiting: int
+    num_blocks: int
+    num_free_blocks: int
+    num_steps: int
+    num_prefill_tokens: int
+    num_decode_tokens: int
+    num_cached_tokens: int
+    num_preemptions: int
+
+
+class LLMEngine:
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        runner: ModelRunner,
+        sampler: Sampler,
+        checker: RequestChecker,
+        tokenizer: Tokenizer | None,
+        *,
+        next_seq_id: Callable[[], int],
+        clock: Callable[[], float] = time.monotonic,
+        on_close: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.scheduler = scheduler
+        self.tokenizer = tokenizer
+        self._runner = runner
+        self._sampler = sampler
+        self._checker = checker
+        self._next_seq_id = next_seq_id
+        self._clock = clock
+        self._on_close = on_close
+        self._requests: dict[str, RequestState] = {}
+        self._generations: dict[int, Generation] = {}
+        self._embeddings: dict[str, Sequence] = {}
+        self._counters = dict.fromkeys(("steps", "prefill", "decode", "cached", "preemptions"), 0)
+
+    # ── requests ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def prepare(self, prompt: Prompt, params: SamplingParams | None = None) -> PreparedRequest:
+        """Tokenizes and checks a request and compiles its grammar; raises InvalidRequestError. Changes nothing."""
+        return self._checker.prepare(prompt, params or SamplingParams())
+
+    def prepare_embedding(self, prompt: Prompt) -> PreparedRequest:
+        """The same for a text to be embedded."""
+        return self._checker.prepare_embedding(prompt)
+
+    def add_request(
+        self,
+        request_id: str,
+        prompt: Prompt | PreparedRequest,
+        params: SamplingParams | None = None,
+        *,
+        output_kind: OutputKind = OutputKind.CUMULATIVE,
+    ) -> None:
+        """Queues a request. Raises InvalidRequestError, and queues nothing, when it cannot be served."""
+        prepared = prompt if isinstance(prompt, PreparedRequest) else self.prepare(prompt, params)
+        seq = self._new_sequence(request_id, prepared)
+        state = RequestState(request_id, prepared.text, prepared.token_ids, prepared.params, output_kind)
+        state.metrics = RequestMetrics(arrival_s=seq.arrival_s)
+        self._requests[request_id] = state
+        self._sampler.add(seq, prepared.grammar, prepared.bad_words)
+        self._open_generation(state, seq)
+        self.scheduler.add(seq, seq.arrival_s)
+
+    def add_embedding(self, request_id: str, prompt: Prompt | PreparedRequest) -> None:
+        """Queues a text to be embedded: the model's last hidden state, at unit length."""
+        prepared = prompt if isinstance(prompt, PreparedRequest) else self.prepare_embedding(prompt)
+        seq = self._new_sequence(request_id, prepared, is_pooling=True)
+        self._embeddings[request_id] = seq
+        self.scheduler.add(seq, seq.arrival_s)
+
+    def abort(self, request_ids: str | Iterable[str]) -> None:
+        """Ends requests wherever they are; unknown ids are ignored. Nothing more comes of them."""
+        for request_id in [request_ids] if isinstance(request_ids, str) else list(request_ids):
+            embedding = self._embeddings.pop(request_id, None)
+            if embedding is not None:
+                self._close(embedding, FinishReason.ABORT)
+            state = self._requests.pop(request_id, None)
+            for generation in state.generations if state else ():
+                if not generation.seq.is_finished:
+                    self._close(generation.seq, FinishReason.ABORT)
+
+    @property
+    def has_unfinished(self) -> bool:
+        return self.scheduler.has_unfinished
+
+    # ── one step ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def step(self) -> list[Output]:
+        """Runs what the scheduler chose. Returns the outputs that are due; may be empty."""
+        started_s = self._clock()
+        batch = self.scheduler.schedule(started_s)
+        if not batch.sequences:
+            return []
+        for parent, child in batch.forks:
+            self._follow_fork(parent, child)
+        try:
+            result = self._runner.run(batch)
+        except Exception as error:
+            log.exception("a step of %d sequences failed", len(batch.sequences))
+            return self._fail(batch, error)
+        self.scheduler.complete(batch)
+        now_s = self._clock()
+        self._count(batch, now_s - started_s)
+        return self._collect(batch, result, now_s)
+
+    def hold_until_s(self) -> float | None:
+        """When nothing runs because waiting prompts are held back for company: until when."""
+        return None if self.scheduler.running else self.scheduler.hold_until_s(self._clock())
+
+    def close(self) -> None:
+        """Aborts everything and gives the model and its cache back."""
+        self.abort([*self._requests, *self._embeddings])
+        self._on_close()
+
+    def stats(self) -> EngineStats:
+        counters, blocks = self._counters, self.scheduler.blocks
+        return EngineStats(
+            num_running=len(self.scheduler.running),
+            num_waiting=self.scheduler.num_waiting,
+            num_blocks=blocks.num_blocks,
+            num_free_blocks=blocks.num_free_blocks,
+            num_steps=counters["steps"],
+            num_prefill_tokens=counters["prefill"],
+            num_decode_tokens=counters["decode"],
+            num_cached_tokens=counters["cached"],
+            num_preemptions=counters["preemptions"],
+        )
+
+    def check_invariants(self) -> None:
+        self.scheduler.check_invariants()
+        alive = {seq.seq_id for seq in (*self.scheduler.running.values(), *self.scheduler.waiting())}
+        assert alive == self._generations.keys() | {seq.seq_id for seq in self._embeddings.values()}
+        for state in self._requests.values():
+            unfinished = [g for g in state.generations if not g.seq.is_finished]
+            unforked = sum(g.seq.num_forks for g in unfinished)
+            assert len(unfinished) + unforked == state.num_unfinished > 0, state.request_id
+
+    # ── the parts of a step ────────────────────────────────────────────────────────────────────────────────────────
+
+    def _collect(self, batch: ScheduledBatch, result: StepResult, now_s: float) -> list[Output]:
+        touched: dict[str, RequestState] = {}
+        generations, requests, sampled = self._generations, self._requests, result.sampled
+        for seq_id, scores in result.prompt_logprobs.items():
+            self._add_prompt_logprobs(generations[seq_id].seq, scores)
+        for row, (seq, token_id) in enumerate(zip(batch.samples, sampled.token_ids, strict=True)):
+            generation = generations[seq.seq_id]
+            if seq.first_token_s is None:
+                self._note_first_token(seq, now_s)
+            if row in sampled.failures:
+                seq.stop_reason = sampled.failures[row]
+                reason: FinishReason | None = FinishReason.ERROR
+            else:
+                reason = generation.push(token_id, row in sampled.completed)
+                if (score := sampled.logprobs[row]) is not None:
+                    generation.add_logprobs(score)
+            state = requests[seq.request_id]
+            if reason is not None:
+                self._finish(state, generation, reason, now_s)
+            if state.kind is not OutputKind.FINAL or reason is not None:
+                touched[seq.request_id] = state
+        outputs: list[Output] = []
+        for state in touched.values():
+            output = state.output()
+            if output is not None:
+                outputs.append(output)
+        for seq, hidden in zip(batch.pooled, result.pooled, strict=True):
+            outputs.append(self._embed(seq, hidden.float().numpy()))
+        return outputs
+
+    def _finish(self, state: RequestState, generation: Generation, reason: FinishReason, now_s: float) -> None:
+        seq = generation.seq
+        self._close(seq, reason)
+        generation.finish()
+        state.num_unfinished -= 1
+        if state.metrics is not None:
+            state.metrics.num_preemptions += seq.num_preemptions
+        if state.is_finished:
+            del self._requests[state.request_id]
+            if state.metrics is not None:
+                state.metrics.finished_s = now_s
+
+    def _close(self, seq: Sequence, reason: FinishReason) -> None:
+        self.scheduler.finish(seq, reason)
+        self._runner.release(seq)
+        self._sampler.remove(seq.seq_id)
+        self._generations.pop(seq.seq_id, None)
+
+    def _embed(self, seq: Sequence, hidden: NDArray[np.float32]) -> EmbeddingOutput:
+        del self._embeddings[seq.request_id]
+        self._close(seq, FinishReason.STOP)
+        norm = float(np.linalg.norm(hidden))
+        return EmbeddingOutput(seq.request_id, seq.prompt_token_ids, hidden / norm if norm else hidden)
+
+    def _fail(self, batch: ScheduledBatch, error: Exception) -> list[Output]:
+        """Ends every request that had a sequence in a failed step. What the step promised to the block index was not
+        computed, so the index is dropped."""
+        now_s, message = self._clock(), f"{type(error).__name__}: {error}"
+        outputs: list[Output] = []
+        for request_id in dict.fromkeys(seq.request_id for seq in (*batch.sequences, *batch.samples)):
+            if request_id in self._embeddings:
+                seq = self._embeddings.pop(request_id)
+                self._close(seq, FinishReason.ERROR)
+                outputs.append(EmbeddingOutput(request_id, seq.prompt_token_ids, _NOTHING, error=message))
+                continue
+            state = self._requests[request_id]
+            for generation in [g for g in state.generations if not g.seq.is_finished]:
+                generation.seq.stop_reason = message
+                self._finish(state, generation, FinishReason.ERROR, now_s)
+            state.num_unfinished = 0
+            self._requests.pop(request_id, None)
+            output = state.output()
+            if output is not None:
+                outputs.append(output)
+        self.scheduler.blocks.reset()
+        return outputs
+
+    # ── bookkeeping ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _new_sequence(self, request_id: str, prepared: PreparedRequest, *, is_pooling: bool = False) -> Sequence:
+        if request_id in self._requests or request_id in self._embeddings:
+            raise InvalidRequestError(
+                f"request_id is {shown(request_id)}, which is already running; give each request its own.",
+                param="request_id",
+            )
+        return Sequence(
+            self._next_seq_id(),
+            request_id,
+            prepared.token_ids,
+            prepared.params,
+            max_tokens=prepared.max_tokens,
+            arrival_s=self._clock(),
+            cache_salt=prepared.cache_salt,
+            is_pooling=is_pooling,
+        )
+
+    def _open_generation(self, state: RequestState, seq: Sequence) -> None:
+        generation = Generation(
+            seq,
+            self.tokenizer,
+            stop_ids=self._checker.stop_ids(seq.params),
+            is_streaming=state.kind is not OutputKind.FINAL,
+        )
+        state.generations.append(generation)
+        self._generations[seq.seq_id] = generation
+
+    def _follow_fork(self, parent: Sequence, child: Sequence) -> None:
+        self._sampler.fork(parent, child)
+        self._open_generation(self._requests[child.request_id], child)
+
+    def _add_prompt_logprobs(self, seq: Sequence, scores: list[TokenLogprobs]) -> None:
+        """A preempted prompt is computed again from its start; what was scored before is not scored twice."""
+        known = self._requests[seq.request_id].prompt_logprobs
+        if known is not None:
+            del known[seq.num_computed_tokens - len(scores) + 1 :]
+            known.extend(scores)
+
+    def _note_first_token(self, seq: Sequence, now_s: float) -> None:
+        seq.first_token_s = now_s
+        metrics = self._requests[seq.request_id].metrics
+        if metrics is not None and metrics.first_token_s is None:
+            metrics.first_token_s = now_s
+            metrics.first_scheduled_s = seq.first_scheduled_s
+            metrics.num_cached_tokens = seq.num_cached_tokens
+            self._counters["cached"] += seq.num_cached_tokens
+
+    def _count(self, batch: ScheduledBatch, step_s: float) -> None:
+        num_prefill, num_decode = batch.num_prefill_tokens, batch.num_decodes
+        self._counters["steps"] += 1
+        self._counters["prefill"] += num_prefill
+        self._counters["decode"] += num_decode
+        self._counters["preemptions"] += len(batch.preempted)
+        self.scheduler.policy.observe(num_prefill, num_decode, step_s)

@@ -1,0 +1,119 @@
+"""One async stream per request, in front of the engine's own thread."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from quire.engine.async_engine import AsyncEngine
+from quire.engine.outputs import OutputKind
+from quire.errors import EngineClosedError, InvalidRequestError
+from quire.sampling_params import SamplingParams
+from tests.fakes import fake_engine, greedy
+
+PROMPT = list(range(10, 30))
+GREEDY = SamplingParams(temperature=0, max_tokens=8)
+
+
+def on_engine(test: Callable[[AsyncEngine], Coroutine[Any, Any, None]], **knobs: object) -> AsyncEngine:
+    """Runs the test in an event loop and closes the engine; afterwards no block may be held."""
+    inner, _ = fake_engine(num_blocks=256, **knobs)
+    engine = AsyncEngine(inner)
+    try:
+        asyncio.run(asyncio.wait_for(test(engine), 30))
+    finally:
+        engine.close()
+    assert inner.scheduler.blocks.num_free_blocks == 256
+    assert not inner.has_unfinished
+    return engine
+
+
+async def tokens_of(engine: AsyncEngine, prompt: list[int], params: SamplingParams = GREEDY) -> list[int]:
+    tokens: list[int] = []
+    async for output in engine.generate({"prompt_token_ids": prompt}, params):
+        tokens += output.outputs[0].token_ids
+    return tokens
+
+
+def test_streams_run_together_and_each_gets_its_own() -> None:
+    async def test(engine: AsyncEngine) -> None:
+        prompts = [[i + 5, *PROMPT] for i in range(20)]
+        results = await asyncio.gather(*(tokens_of(engine, prompt) for prompt in prompts))
+        assert results == [greedy(prompt, 8) for prompt in prompts]
+
+    on_engine(test)
+
+
+def test_a_final_output_comes_once() -> None:
+    async def test(engine: AsyncEngine) -> None:
+        stream = engine.generate({"prompt_token_ids": PROMPT}, GREEDY, output_kind=OutputKind.FINAL)
+        outputs = [output async for output in stream]
+        assert [output.outputs[0].token_ids for output in outputs] == [greedy(PROMPT, 8)]
+
+    on_engine(test)
+
+
+def test_leaving_the_stream_aborts_the_request() -> None:
+    async def test(engine: AsyncEngine) -> None:
+        stream = engine.generate({"prompt_token_ids": PROMPT}, SamplingParams(max_tokens=None, seed=1))
+        async for _ in stream:
+            break
+        await stream.aclose()
+        cancelled = asyncio.create_task(tokens_of(engine, PROMPT, SamplingParams(max_tokens=None, seed=2)))
+        await asyncio.sleep(0.01)
+        cancelled.cancel()
+        assert await tokens_of(engine, PROMPT) == greedy(PROMPT, 8)
+
+    on_engine(test)
+
+
+def test_bad_requests_harm_nobody() -> None:
+    async def test(engine: AsyncEngine) -> None:
+        good = asyncio.create_task(tokens_of(engine, PROMPT))
+        with pytest.raises(InvalidRequestError, match="prompt is empty"):
+            await tokens_of(engine, [])
+        first = engine.generate({"prompt_token_ids": PROMPT}, SamplingParams(max_tokens=None), request_id="same")
+        await anext(first)
+        with pytest.raises(InvalidRequestError, match="already running"):
+            await anext(engine.generate({"prompt_token_ids": PROMPT}, GREEDY, request_id="same"))
+        assert await good == greedy(PROMPT, 8)
+
+    on_engine(test)
+
+
+def test_abort_by_id_ends_the_stream() -> None:
+    async def test(engine: AsyncEngine) -> None:
+        stream = engine.generate({"prompt_token_ids": PROMPT}, SamplingParams(max_tokens=None), request_id="x")
+        await anext(stream)
+        engine.abort("x")
+        engine.abort("nobody")
+        with pytest.raises(EngineClosedError, match="'x' was aborted"):
+            async for _ in stream:
+                pass
+
+    on_engine(test, max_model_len=1000)
+
+
+def test_after_closing_nothing_can_be_asked() -> None:
+    async def test(engine: AsyncEngine) -> None:
+        assert await tokens_of(engine, PROMPT) == greedy(PROMPT, 8)
+
+    engine = on_engine(test)
+    with pytest.raises(EngineClosedError, match="closed"):
+        asyncio.run(tokens_of(engine, PROMPT))
+
+
+def test_embed() -> None:
+    async def test(engine: AsyncEngine) -> None:
+        output = await engine.embed({"prompt_token_ids": PROMPT})
+        assert output.embedding.shape == (2,)
+
+    on_engine(test)
+
+
+def test_requests_held_back_for_company_start_when_the_wait_is_over() -> None:
+    async def test(engine: AsyncEngine) -> None:
+        assert await tokens_of(engine, PROMPT) == greedy(PROMPT, 8)
+
+    on_engine(test, max_wait_ms=20)
