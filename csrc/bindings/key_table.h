@@ -1,6 +1,6 @@
 // Python keys to small integer handles: any hashable key, compared as a dict compares.
 //
-//   slots_    open addressing, linear probing, removal by shifting back;  slot = (tag, handle)
+//   slots_    open addressing, linear probing, removal by shifting back;  slot = (key, tag, handle)
 //   entries_  handle -> (key, hash); handles of removed keys are used again
 //
 // A tag, the upper half of the mixed hash, is enough to know a slot's home: growing and shifting never touch the keys.
@@ -52,7 +52,7 @@ class KeyTable {
     if ((size_ + 1) * 4 > slots_.size() * 3) grow();
     const Handle handle = take_handle();
     entries_[handle] = {Py_NewRef(key), hash};
-    place({tag_of(hash), handle});
+    place({key, tag_of(hash), handle});
     ++size_;
     ++version_;
     return handle;
@@ -100,6 +100,7 @@ class KeyTable {
   static constexpr std::size_t kMinSlots = 8;
 
   struct Slot {
+    PyObject* key = nullptr;  // borrowed from entries_
     std::uint32_t tag = 0;
     Handle handle = kAbsent;
   };
@@ -123,12 +124,10 @@ class KeyTable {
   Probe probe(PyObject* key, Py_hash_t hash, std::uint64_t version) {
     const std::uint32_t tag = tag_of(hash);
     for (std::size_t i = home_of(tag); slots_[i].handle != kAbsent; i = next(i)) {
-      if (slots_[i].tag != tag) continue;
       const Handle handle = slots_[i].handle;
-      const Entry& entry = entries_[handle];
-      if (entry.key == key) return {handle, true};
-      if (entry.hash != hash) continue;
-      const bool is_equal = equals(entry.key, key);
+      if (slots_[i].key == key) return {handle, true};
+      if (slots_[i].tag != tag || entries_[handle].hash != hash) continue;
+      const bool is_equal = equals(slots_[i].key, key);
       if (version_ != version) return {kAbsent, false};
       if (is_equal) return {handle, true};
     }

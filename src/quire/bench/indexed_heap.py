@@ -49,15 +49,15 @@ def explain(report: Report) -> str:
 
 def _rates(make: Callable[[], Queue], num_entries: int) -> Callable[[], Measurement]:
     rnd = Random(0)
-    first = [(key, rnd.random()) for key in range(num_entries)]
-    second = [(key, rnd.random()) for key in range(num_entries)]
-    rnd.shuffle(second)
+    keys = list(range(num_entries))
+    shuffled = rnd.sample(keys, num_entries)
+    first, second = ([rnd.random() for _ in keys] for _ in range(2))
 
     def run() -> Measurement:
         queue = make()
         seconds = {
-            "push_per_s": _time_each(queue.push, first),
-            "update_per_s": _time_each(queue.update, second),
+            "push_per_s": _time_each(queue.push, keys, first),
+            "update_per_s": _time_each(queue.update, shuffled, second),
             "pop_per_s": _time_pops(queue.pop, num_entries),
         }
         return Measurement({metric: num_entries / spent for metric, spent in seconds.items()})
@@ -65,9 +65,9 @@ def _rates(make: Callable[[], Queue], num_entries: int) -> Callable[[], Measurem
     return run
 
 
-def _time_each(call: Callable[[Any, float], object], items: list[tuple[int, float]]) -> float:
+def _time_each(call: Callable[[Any, float], object], keys: list[int], priorities: list[float]) -> float:
     start = perf_counter()
-    for key, priority in items:
+    for key, priority in zip(keys, priorities, strict=True):
         call(key, priority)
     return perf_counter() - start
 
