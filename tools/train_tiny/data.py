@@ -1,0 +1,174 @@
+"""Rows of token ids for training: which lessons, in which format, with which weight on each token.
+
+The weight of a token is its share in the loss: 1 where the model must answer, little on passages and questions (a
+random quarter of them, which also saves the output projection on the rest), none on padding. Invariant: `batch` depends
+on nothing but the seed, the step, the worker and the row length, so a run that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from . import chat
+from .corpora import Corpora
+from .invented import Invented
+from .lessons import Lesson, Passage, Source, compose
+from .reading import PlainText, Sentences, Squad
+from .tokenizer import ASSISTANT, END, END_OF_TEXT, SYSTEM, USER
+
+SHARES = {
+    "invented": 34,
+    "squad": 22,
+    "wikitext": 9,
+    "docs": 9,
+    "pubmed": 3,
+    "sentences": 8,
+    "quire": 5,
+    "text": 7,
+    "chat": 3,
+}
+CONTEXT_WEIGHT, CONTEXT_SHARE = 0.4, 0.25  # of passages and questions
+TEXT_WEIGHT, TEXT_SHARE = 0.6, 0.5  # of plain text
+NUM_PASSAGES = {128: (1, 3), 256: (2, 4), 512: (3, 5), 1024: (4, 6)}  # by row length
+HEADERS = [
+    "Answer from the passages.",
+    "Answer the question from the passages below and cite the number of the passage.",
+    "You are a helpful assistant. Use only the passages. Quote a short span and cite it like [1]. "
+    "If they do not contain the answer, say so.",
+    "You are a helpful assistant.",
+]
+
+
+@dataclass(frozen=True)
+class Row:
+    ids: list[int]
+    weights: list[float]  # of predicting ids[i]; the first one is never predicted
+
+
+class RowBuilder:
+    """`evaluation` draws names that training never sees; the corpora should then be the held-out ones."""
+
+    def __init__(self, tokenizer: Tokenizer, corpora: Corpora, seed: int, evaluation: bool = False) -> None:
+        self.tokenizer = tokenizer
+        self.seed = seed
+        self.special = {text: tokenizer.token_to_id(text) for text in (SYSTEM, USER, ASSISTANT, END, END_OF_TEXT)}
+        self.corpora = corpora
+        self.sources: dict[str, Source] = {
+            "invented": Invented(evaluation),
+            "squad": Squad(corpora.squad),
+            "wikitext": PlainText(corpora.wikitext),
+            "docs": PlainText(corpora.documentation),
+            "pubmed": PlainText(corpora.pubmed),
+            "sentences": Sentences(corpora.sentence_questions),
+            "quire": chat.AboutQuire(),
+        }
+
+    def batch(
+        self, step: int, worker: int, num_rows: int, length: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Ids [B, length + 1] and the weight of predicting ids[:, 1:]."""
+        rng = random.Random(f"{self.seed}/{step}/{worker}")
+        kinds = rng.choices(list(SHARES), list(SHARES.values()), k=num_rows)
+        return self.pad([self.row(rng, kind, length + 1) for kind in kinds], length + 1)
+
+    def pad(self, rows: list[Row], length: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        ids = np.full((len(rows), length), self.special[END_OF_TEXT], dtype=np.int64)
+        weights = np.zeros((len(rows), length), dtype=np.float32)
+        for index, row in enumerate(rows):
+            ids[index, : len(row.ids)] = row.ids
+            weights[index, : len(row.ids)] = row.weights
+        return ids, weights[:, 1:]
+
+    def row(self, rng: random.Random, kind: str, length: int) -> Row:
+        if kind == "text":
+            return self._text_row(rng, length)
+        if kind == "chat":
+            return self._chat_row(rng, length)
+        while True:
+            row = self._lesson_row(rng, self.lesson(rng, kind, length), length)
+            if row is not None:
+                return row
+
+    def lesson(self, rng: random.Random, kind: str, length: int) -> Lesson:
+        source = self.sources[kind]
+        count = rng.randint(*next(span for size, span in NUM_PASSAGES.items() if length <= size + 1))
+        max_words = int(0.42 * length / count)
+        passages = source.group(rng, count, max_words)
+        if kind == "quire":
+            others = self.sources["docs"].group(rng, max(1, count - 1), max_words)
+            passages = passages[: rng.randint(1, 2)] + [Passage(other.text) for other in others][: count - 1]
+        return compose(rng, passages, source.group(rng, 2, max_words))
+
+    def _lesson_row(self, rng: random.Random, lesson: Lesson, length: int) -> Row | None:
+        """The passages, then as many questions as fit; None if there is no room for any."""
+        in_user_turn = rng.random() < 0.15
+        header = rng.choice(HEADERS) if rng.random() < 0.3 else ""
+        system = "\n".join(part for part in (header, "" if in_user_turn else lesson.numbered) if part)
+        row = self._turn(rng, SYSTEM, system) if system else Row([], [])
+        answered = 0
+        for turn in lesson.turns:
+            question = (
+                f"{lesson.numbered}\n\nQuestion: {turn.question}" if in_user_turn and not answered else turn.question
+            )
+            more = join(self._turn(rng, USER, question), self._turn(rng, ASSISTANT, turn.reply))
+            if len(row.ids) + len(more.ids) <= length:
+                row = join(row, more)
+                answered += 1
+        return row if answered else None
+
+    def _turn(self, rng: random.Random, role: str, text: str) -> Row:
+        ids = [self.special[role], *self.encode(text), self.special[END]]
+        if role == ASSISTANT:
+            return Row(ids, [0.0] + [1.0] * (len(ids) - 1))
+        return Row(ids, [CONTEXT_WEIGHT * (rng.random() < CONTEXT_SHARE) for _ in ids])
+
+    def _text_row(self, rng: random.Random, length: int) -> Row:
+        ids: list[int] = []
+        while len(ids) < length:
+            ids += [*self.encode(self._some_text(rng)), self.special[END_OF_TEXT]]
+        return Row(ids[:length], [TEXT_WEIGHT * (rng.random() < TEXT_SHARE) for _ in range(length)])
+
+    def _some_text(self, rng: random.Random) -> str:
+        if rng.random() < 0.25:
+            return chat.story(rng)
+        if rng.random() < 0.3:
+            return rng.choice(rng.choice(self.corpora.squad).paragraphs)[0]
+        kind = rng.choice([self.corpora.wikitext, self.corpora.documentation, self.corpora.documentation])
+        return "\n".join(rng.choice(kind)[:2])
+
+    def _chat_row(self, rng: random.Random, length: int) -> Row:
+        row = Row([], [])
+        while True:
+            system = self._turn(rng, SYSTEM, "You are a helpful assistant.") if rng.random() < 0.2 else Row([], [])
+            question, answer = rng.choice(chat.SMALL_TALK)
+            talk = join(system, join(self._turn(rng, USER, question), self._turn(rng, ASSISTANT, answer)))
+            if len(row.ids) + len(talk.ids) >= length:
+                return row
+            row = join(row, join(talk, Row([self.special[END_OF_TEXT]], [0.0])))
+
+    def encode(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+
+def join(first: Row, second: Row) -> Row:
+    return Row(first.ids + second.ids, first.weights + second.weights)
+
+
+def vocabulary_texts(corpora: Corpora, seed: int) -> list[str]:
+    """What the tokenizer is trained on: each kind of text in about the share that the model will read."""
+    rng = random.Random(seed)
+    texts = [text for article in corpora.squad for text, _ in article.paragraphs]
+    texts += [question for article in corpora.squad for _, questions in article.paragraphs for question, _ in questions]
+    texts += [text for document in corpora.wikitext for text in document]
+    texts += [text for document in rng.sample(corpora.documentation, 400) for text in document]
+    texts += [text for document in rng.sample(corpora.pubmed, 100) for text in document]
+    lessons = [compose(rng, Invented().group(rng, 4, 30), []) for _ in range(1500)]
+    texts += [f"{lesson.numbered}\n{turn.question} {turn.reply}" for lesson in lessons for turn in lesson.turns[:2]]
+    facts = [fact["text"] for fact in chat.FACTS] + [part for pair in chat.SMALL_TALK for part in pair]
+    return texts + facts * 8 + [chat.story(rng) for _ in range(300)]
