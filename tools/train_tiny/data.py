@@ -2,12 +2,13 @@
 
 The weight of a token is its share in the loss: 1 where the model must answer, little on passages and questions (a
 random quarter of them, which also saves the output projection on the rest), none on padding. Invariant: `batch` depends
-on nothing but the seed, the step, the worker and the row length, so a run that was stopped goes on where it was.
+on its arguments and the seed, so a run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,22 +17,11 @@ from tokenizers import Tokenizer
 
 from . import chat
 from .corpora import Corpora
-from .invented import Invented
+from .invented import Invented, Pairs
 from .lessons import Lesson, Passage, Source, compose
 from .reading import PlainText, Sentences, Squad
 from .tokenizer import ASSISTANT, END, END_OF_TEXT, SYSTEM, USER
 
-SHARES = {
-    "invented": 34,
-    "squad": 22,
-    "wikitext": 9,
-    "docs": 9,
-    "pubmed": 3,
-    "sentences": 8,
-    "quire": 5,
-    "text": 7,
-    "chat": 3,
-}
 CONTEXT_WEIGHT, CONTEXT_SHARE = 0.4, 0.25  # of passages and questions
 TEXT_WEIGHT, TEXT_SHARE = 0.6, 0.5  # of plain text
 NUM_PASSAGES = {128: (1, 3), 256: (2, 4), 512: (3, 5), 1024: (4, 6)}  # by row length
@@ -60,6 +50,7 @@ class RowBuilder:
         self.corpora = corpora
         self.sources: dict[str, Source] = {
             "invented": Invented(evaluation),
+            "pairs": Pairs(),
             "squad": Squad(corpora.squad),
             "wikitext": PlainText(corpora.wikitext),
             "docs": PlainText(corpora.documentation),
@@ -69,11 +60,11 @@ class RowBuilder:
         }
 
     def batch(
-        self, step: int, worker: int, num_rows: int, length: int
+        self, step: int, worker: int, num_rows: int, length: int, shares: Mapping[str, int]
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Ids [B, length + 1] and the weight of predicting ids[:, 1:]."""
+        """Ids [B, length + 1] and the weight of predicting ids[:, 1:]; `shares`: how often each kind of row comes."""
         rng = random.Random(f"{self.seed}/{step}/{worker}")
-        kinds = rng.choices(list(SHARES), list(SHARES.values()), k=num_rows)
+        kinds = rng.choices(list(shares), list(shares.values()), k=num_rows)
         return self.pad([self.row(rng, kind, length + 1) for kind in kinds], length + 1)
 
     def pad(self, rows: list[Row], length: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -89,6 +80,8 @@ class RowBuilder:
             return self._text_row(rng, length)
         if kind == "chat":
             return self._chat_row(rng, length)
+        if kind == "copy":
+            return self._copy_row(rng, length)
         while True:
             row = self._lesson_row(rng, self.lesson(rng, kind, length), length)
             if row is not None:
@@ -150,6 +143,16 @@ class RowBuilder:
             if len(row.ids) + len(talk.ids) >= length:
                 return row
             row = join(row, join(talk, Row([self.special[END_OF_TEXT]], [0.0])))
+
+    def _copy_row(self, rng: random.Random, length: int) -> Row:
+        """Runs of random tokens, then the same runs in another order: nothing but copying helps."""
+        first, last = len(self.special), self.tokenizer.get_vocab_size()
+        num_runs = rng.randint(1, 6)
+        size = (length // 2 - num_runs) // num_runs
+        runs = [[rng.randrange(first, last) for _ in range(size)] for _ in range(num_runs)]
+        shown = Row([token for run in runs for token in run], [0.0] * (size * num_runs))
+        again = [token for run in rng.sample(runs, num_runs) for token in run]
+        return join(shown, Row(again, [float(index % size > 0) for index in range(len(again))]))
 
     def encode(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids

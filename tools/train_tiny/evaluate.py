@@ -1,4 +1,4 @@
-"""Measures an exported model on documents that training never saw: `evaluate.py --model DIR --data DIR`.
+"""Measures an exported model on documents that training never saw: `evaluate --model DIR --data DIR`.
 
 Every question comes with the passage that answers it and three that do not, in random order. Beside the model stand
 the same network untrained and a rule without learning: the sentence that shares most words with the question. Prints a

@@ -1,4 +1,4 @@
-"""Turns a checkpoint into a model directory that transformers and Quire load: `export.py --run DIR --out DIR`.
+"""Turns a checkpoint into a model directory that transformers and Quire load: `export --run DIR --out DIR`.
 
 Invariant: what is written computes what was trained; the logits of both are compared before the command ends well.
 """
@@ -120,6 +120,7 @@ def export(run: Path, out: Path) -> Network:
     write_json(out / "generation_config.json", generation)
     write_json(out / "tokenizer_config.json", tokenizer_config(network.shape.max_position_embeddings))
     save_file(tensors(network), out / "model.safetensors", metadata={"format": "pt"})
+    (out / "model.safetensors").chmod(0o644)  # safetensors writes for the owner alone
     return network
 
 

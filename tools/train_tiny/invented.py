@@ -65,6 +65,20 @@ VALUES: dict[str, Callable[[random.Random], str]] = {
 }
 
 
+class Pairs:
+    """Passages of bare `name: value` pairs: the least there is to look up, and much of it in few tokens."""
+
+    def group(self, rng: random.Random, count: int, max_words: int) -> list[Passage]:
+        kind = rng.choice(sorted(VALUES))
+        names = sorted(name for name in {person(rng) for _ in range(count * 6)} if not held_out(name))
+        size = max(1, min(len(names) // count, max_words // 3))
+        return [self._passage(rng, kind, names[start : start + size]) for start in range(0, count * size, size)]
+
+    def _passage(self, rng: random.Random, kind: str, names: list[str]) -> Passage:
+        pairs = [(name, VALUES[kind](rng)) for name in names]
+        return Passage("; ".join(f"{name}: {value}" for name, value in pairs), pairs)
+
+
 class Invented:
     """A source of passages. With `evaluation`, only held-out names, and the held-out wording if `unseen_wording`."""
 
@@ -113,7 +127,8 @@ class Invented:
         opening = rng.choice(WORDS["openings"])
         if opening and not sentence.startswith("The "):
             return opening + sentence
-        return sentence[0].upper() + sentence[1:]
+        capitalised = sentence[0].upper() + sentence[1:]
+        return capitalised if value in capitalised else sentence
 
     def _ask(self, rng: random.Random, relation: Relation, name: str) -> str:
         wordings = relation.questions[-1:] if self.unseen_wording else relation.questions[:-1]

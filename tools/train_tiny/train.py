@@ -1,4 +1,4 @@
-"""Trains quire-tiny on a CPU: `python tools/train_tiny/train.py --data DIR --out DIR`.
+"""Trains quire-tiny on a CPU: `python -m tools.train_tiny.train --data DIR --out DIR`.
 
 Writes to --out: tokenizer.json, checkpoint.pt (replaced atomically every few minutes; `--resume` goes on from it) and
 log.jsonl. The learning rate warms up, stays, and falls linearly to zero over the last `--decay` steps; before these it
@@ -34,8 +34,38 @@ TOKENS_PER_STEP = 4096  # of all workers together
 LEARNING_RATE = 2e-3
 STEPS, DECAY_STEPS = 12_000, 2_000
 WARMUP_STEPS = 200
-# From which step on rows have which lengths: short rows first, since copying is learnt there soonest.
-CURRICULUM = [(0, [128]), (1000, [128, 256]), (3000, [128, 256, 256, 512]), (6000, [256, 256, 512, 512, 1024])]
+READING = {
+    "invented": 34,
+    "squad": 22,
+    "wikitext": 9,
+    "docs": 9,
+    "pubmed": 3,
+    "sentences": 8,
+    "quire": 5,
+    "text": 7,
+    "chat": 3,
+}
+COPYING = {"copy": 36, "pairs": 24, "invented": 24, "squad": 8, "quire": 2, "text": 4, "chat": 2}
+BOTH = {name: READING.get(name, 0) + COPYING.get(name, 0) // 6 for name in {**READING, **COPYING}}
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """From step `start` on, rows have these lengths in turn, and the kinds of data.py come in these shares."""
+
+    start: int
+    lengths: list[int]
+    shares: dict[str, int]
+
+
+# Short rows first, and much of bare copying: what answers is built on it, and it is learnt there soonest.
+STAGES = [
+    Stage(0, [128], READING),
+    Stage(809, [128], COPYING),
+    Stage(1100, [128, 256], BOTH),
+    Stage(1500, [128, 256, 256, 512], BOTH),
+    Stage(2000, [256, 256, 512, 1024], BOTH),
+]
 VALIDATION_KINDS = ["invented", "squad", "text"]
 
 
@@ -45,9 +75,8 @@ class Losses:
     total: Tensor
 
 
-def row_length(step: int) -> int:
-    lengths = next(lengths for start, lengths in reversed(CURRICULUM) if step >= start)
-    return lengths[step % len(lengths)]
+def stage_of(step: int) -> Stage:
+    return next(stage for stage in reversed(STAGES) if step >= stage.start)
 
 
 def learning_rate(step: int, steps: int, decay: int) -> float:
@@ -117,8 +146,10 @@ class Trainer:
 
     def advance(self, rows: RowBuilder, rate: float) -> Losses:
         """One step at learning rate `rate`."""
-        length = row_length(self.step)
-        ids, weights = rows.batch(self.step, self.worker, TOKENS_PER_STEP // length // self.num_workers, length)
+        stage = stage_of(self.step)
+        length = stage.lengths[self.step % len(stage.lengths)]
+        num_rows = TOKENS_PER_STEP // length // self.num_workers
+        ids, weights = rows.batch(self.step, self.worker, num_rows, length, stage.shares)
         found = losses(self.network, self.forward, ids, weights)
         found.total.backward()
         self._average_gradients()
