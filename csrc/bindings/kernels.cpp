@@ -10,6 +10,9 @@
 #include "kernels/activation.h"
 #include "kernels/attention.h"
 #include "kernels/kv_store.h"
+#include "kernels/linear.h"
+#include "kernels/linear_int4.h"
+#include "kernels/linear_int8.h"
 #include "kernels/norm.h"
 #include "kernels/rope.h"
 
@@ -96,12 +99,54 @@ void bind_attention(nb::module_& m) {
       "head_dim"_a, "block_size"_a, "window"_a.none(), "scale"_a, "dtype"_a, nb::call_guard<nb::gil_scoped_release>());
 }
 
+void bind_linear(nb::module_& m) {
+  m.def(
+      "linear",
+      [](Address x, Address weight, Address bias, Address out, int64_t rows, int64_t inputs, int64_t outputs,
+         int dtype) {
+        linear({at(x), at(weight), at(bias), at(out), rows, inputs, outputs, static_cast<DType>(dtype)});
+      },
+      "x"_a, "weight"_a, "bias"_a, "out"_a, "rows"_a, "inputs"_a, "outputs"_a, "dtype"_a,
+      nb::call_guard<nb::gil_scoped_release>(), "bias is 0 where there is none.");
+  m.def(
+      "pack_int8",
+      [](Address weight, int64_t outputs, int64_t inputs, Address data, Address scales, int dtype) {
+        pack_int8({at(weight), outputs, inputs, at<uint8_t>(data), at<float>(scales), static_cast<DType>(dtype)});
+      },
+      "weight"_a, "outputs"_a, "inputs"_a, "data"_a, "scales"_a, "dtype"_a, nb::call_guard<nb::gil_scoped_release>());
+  m.def(
+      "linear_int8",
+      [](Address x, Address data, Address scales, Address bias, Address out, int64_t rows, int64_t inputs,
+         int64_t outputs, int dtype) {
+        linear_int8({at(x), at<uint8_t>(data), at<float>(scales), at(bias), at(out), rows, inputs, outputs,
+                     static_cast<DType>(dtype)});
+      },
+      "x"_a, "data"_a, "scales"_a, "bias"_a, "out"_a, "rows"_a, "inputs"_a, "outputs"_a, "dtype"_a,
+      nb::call_guard<nb::gil_scoped_release>());
+  m.def(
+      "pack_int4",
+      [](Address weight, int64_t outputs, int64_t inputs, int64_t group, Address data, int dtype) {
+        pack_int4({at(weight), outputs, inputs, group, at<std::byte>(data), static_cast<DType>(dtype)});
+      },
+      "weight"_a, "outputs"_a, "inputs"_a, "group"_a, "data"_a, "dtype"_a, nb::call_guard<nb::gil_scoped_release>());
+  m.def(
+      "linear_int4",
+      [](Address x, Address data, Address bias, Address out, int64_t rows, int64_t inputs, int64_t outputs,
+         int64_t group, int dtype) {
+        linear_int4(
+            {at(x), at<std::byte>(data), at(bias), at(out), rows, inputs, outputs, group, static_cast<DType>(dtype)});
+      },
+      "x"_a, "data"_a, "bias"_a, "out"_a, "rows"_a, "inputs"_a, "outputs"_a, "group"_a, "dtype"_a,
+      nb::call_guard<nb::gil_scoped_release>());
+}
+
 }  // namespace
 
 void bind_kernels(nb::module_& m) {
   bind_elementwise(m);
   bind_kv(m);
   bind_attention(m);
+  bind_linear(m);
 }
 
 }  // namespace quire

@@ -139,7 +139,7 @@ class TileWalk {
   }
 
   void multiply_keys(int64_t first_row) {
-    for_row_tiles<I>(rows_ - first_row, [&](auto height, int64_t offset) {
+    for_row_tiles<RegisterTile<I>::kRows>(rows_ - first_row, [&](auto height, int64_t offset) {
       constexpr int kVectors = RegisterTile<I>::kVectors, kWidth = V::kWidth;
       const int64_t r0 = first_row + offset;
       for (int64_t column = 0; column < kKeyPanel; column += kVectors * kWidth) {
@@ -186,7 +186,7 @@ class TileWalk {
   // out = out * shrink + weights · V
   void multiply_values(int64_t first_row, int64_t key_steps) {
     constexpr int64_t kWeightSteps = kKeyPanel / Ops::kDepth;
-    for_row_tiles<I>(rows_ - first_row, [&](auto height, int64_t offset) {
+    for_row_tiles<RegisterTile<I>::kRows>(rows_ - first_row, [&](auto height, int64_t offset) {
       constexpr int kVectors = RegisterTile<I>::kVectors, kWidth = V::kWidth;
       const int64_t r0 = first_row + offset;
       for (int64_t column = 0; column < args_.head_dim; column += kVectors * kWidth) {

@@ -49,12 +49,57 @@ struct PanelOps<I, float> {
   static QUIRE_INLINE Acc dot(Acc acc, Acc a, Acc b) { return V::fma(a, b, acc); }
 };
 
-// acc[r][n] += Σ over steps of a[r] · (vector n of b).
-template <class Ops, int kRows, int kVectors, class Acc>
+// Four weights of one byte, 0..255 or 0..15, times four int8 of a row, summed in int32.
+template <Isa I>
+struct PanelOps<I, int8_t> {
+  using V = Simd<I>;
+  using Unit = uint32_t;
+  static constexpr int kDepth = 4;
+  struct Bytes {
+    uint32_t v[V::kWidth];
+  };
+  struct Acc {
+    int32_t v[V::kWidth];
+  };
+  static QUIRE_INLINE Acc set(int32_t x) {
+    Acc r;
+    for (int32_t& lane : r.v) lane = x;
+    return r;
+  }
+  static QUIRE_INLINE typename V::F to_float(Acc a) {
+    return V::map([&](int i) { return static_cast<float>(a.v[i]); });
+  }
+  static QUIRE_INLINE Bytes load(const Unit* p) {
+    Bytes r;
+    for (int i = 0; i < V::kWidth; ++i) r.v[i] = p[i];
+    return r;
+  }
+  static QUIRE_INLINE uint32_t broadcast(const Unit* p) { return *p; }
+  static QUIRE_INLINE Acc dot(Acc acc, uint32_t row, Bytes columns) {
+    for (int i = 0; i < V::kWidth; ++i) {
+      for (int shift = 0; shift < 32; shift += 8) {
+        acc.v[i] += static_cast<int8_t>(row >> shift) * static_cast<int32_t>(columns.v[i] >> shift & 0xff);
+      }
+    }
+    return acc;
+  }
+  static QUIRE_INLINE Bytes low_nibbles(Bytes a) {
+    for (uint32_t& x : a.v) x &= 0x0f0f0f0f;
+    return a;
+  }
+  static QUIRE_INLINE Bytes high_nibbles(Bytes a) {
+    for (uint32_t& x : a.v) x = x >> 4 & 0x0f0f0f0f;
+    return a;
+  }
+};
+
+// acc[r][n] += Σ over steps of a[r] · (vector n of b). each_step(s) runs beside every step.
+template <class Ops, int kRows, int kVectors, class Acc, class EachStep>
 QUIRE_INLINE void multiply_tile(const typename Ops::Unit* a, int64_t a_stride, const typename Ops::Unit* b,
-                                int64_t steps, Acc (&acc)[kRows][kVectors]) {
+                                int64_t steps, Acc (&acc)[kRows][kVectors], EachStep&& each_step) {
   constexpr int kWidth = Ops::V::kWidth;
   for (int64_t s = 0; s < steps; ++s, b += kPanelColumns) {
+    each_step(s);
     decltype(Ops::load(b)) column[kVectors];
     for (int n = 0; n < kVectors; ++n) column[n] = Ops::load(b + n * kWidth);
     for (int r = 0; r < kRows; ++r) {
@@ -64,10 +109,15 @@ QUIRE_INLINE void multiply_tile(const typename Ops::Unit* a, int64_t a_stride, c
   }
 }
 
+template <class Ops, int kRows, int kVectors, class Acc>
+QUIRE_INLINE void multiply_tile(const typename Ops::Unit* a, int64_t a_stride, const typename Ops::Unit* b,
+                                int64_t steps, Acc (&acc)[kRows][kVectors]) {
+  multiply_tile<Ops>(a, a_stride, b, steps, acc, [](int64_t) {});
+}
+
 // body(std::integral_constant<int, n>, first) over `rows` in register tiles of as equal heights as can be.
-template <Isa I, class Body>
+template <int kMax, class Body>
 QUIRE_INLINE void for_row_tiles(int64_t rows, Body&& body) {
-  constexpr int kMax = RegisterTile<I>::kRows;
   const int64_t tiles = (rows + kMax - 1) / kMax;
   for (int64_t i = 0, first = 0; i < tiles; ++i) {
     const int64_t height = (rows - first) / (tiles - i);

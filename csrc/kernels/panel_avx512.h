@@ -1,4 +1,4 @@
-// Panels of bfloat16 pairs for AVX512-BF16. Include only from *_avx512.cpp.
+// Panels for AVX512-BF16 and VNNI: pairs of bfloat16, fours of bytes. Include only from *_avx512.cpp.
 
 #pragma once
 
@@ -6,6 +6,13 @@
 #include "kernels/simd_avx512.h"
 
 namespace quire {
+
+// acc + the products of pairs. Written out, as the byte product below, because GCC's intrinsics copy the accumulators
+// around and so spill a full register tile.
+QUIRE_INLINE __m512 dot_bf16(__m512 acc, __m512i a, __m512i b) {
+  asm("vdpbf16ps %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+  return acc;
+}
 
 template <>
 struct PanelOps<Isa::kAvx512, BFloat16> {
@@ -17,6 +24,24 @@ struct PanelOps<Isa::kAvx512, BFloat16> {
   static QUIRE_INLINE __m512i load(const Unit* p) { return _mm512_loadu_si512(p); }
   static QUIRE_INLINE __m512i broadcast(const Unit* p) { return _mm512_set1_epi32(static_cast<int>(*p)); }
   static QUIRE_INLINE Acc dot(Acc acc, __m512i a, __m512i b) { return _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b); }
+};
+
+template <>
+struct PanelOps<Isa::kAvx512, int8_t> {
+  using V = Simd<Isa::kAvx512>;
+  using Unit = uint32_t;
+  using Acc = __m512i;
+  static constexpr int kDepth = 4;
+  static QUIRE_INLINE Acc set(int32_t x) { return _mm512_set1_epi32(x); }
+  static QUIRE_INLINE __m512 to_float(Acc a) { return _mm512_cvtepi32_ps(a); }
+  static QUIRE_INLINE __m512i load(const Unit* p) { return _mm512_loadu_si512(p); }
+  static QUIRE_INLINE __m512i broadcast(const Unit* p) { return _mm512_set1_epi32(static_cast<int>(*p)); }
+  static QUIRE_INLINE Acc dot(Acc acc, __m512i row, __m512i columns) {
+    asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(columns), "v"(row));
+    return acc;
+  }
+  static QUIRE_INLINE __m512i low_nibbles(__m512i a) { return _mm512_and_si512(a, _mm512_set1_epi8(0x0f)); }
+  static QUIRE_INLINE __m512i high_nibbles(__m512i a) { return low_nibbles(_mm512_srli_epi32(a, 4)); }
 };
 
 // Sixteen rows of sixteen units become sixteen columns: out[c] holds unit c of every row.

@@ -58,6 +58,10 @@ struct Simd<Isa::kPortable> {
   static QUIRE_INLINE void store_first(T* p, F a, int n) {
     for (int i = 0; i < n; ++i) p[i] = from_float<T>(a.v[i]);
   }
+  // The first n elements, rounded to the nearest integer; they must fit.
+  static QUIRE_INLINE void store_int8(int8_t* p, F a, int n) {
+    for (int i = 0; i < n; ++i) p[i] = static_cast<int8_t>(std::nearbyint(a.v[i]));
+  }
   // a as it would come back after a store to T.
   template <class T>
   static QUIRE_INLINE F round_to(F a) {

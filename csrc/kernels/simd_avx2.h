@@ -50,6 +50,14 @@ struct Simd<Isa::kAvx2> {
     for (int i = 0; i < n; ++i) p[i] = copy[i];
   }
 
+  static QUIRE_INLINE void store_int8(int8_t* p, F a, int n) {
+    const __m256i whole = _mm256_cvtps_epi32(a);
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+    alignas(16) int8_t copy[16];
+    _mm_store_si128((__m128i*)copy, _mm_packs_epi16(words, words));
+    for (int i = 0; i < n; ++i) p[i] = copy[i];
+  }
+
   template <class T>
   static QUIRE_INLINE F round_to(F a) {
     if constexpr (std::is_same_v<T, BFloat16>) return widen_bf16(narrow_bf16(a));

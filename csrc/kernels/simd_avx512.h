@@ -43,6 +43,10 @@ struct Simd<Isa::kAvx512> {
   }
   static QUIRE_INLINE void store_first(Half* p, F a, int n) { _mm256_mask_storeu_epi16(p, first(n), narrow_half(a)); }
 
+  static QUIRE_INLINE void store_int8(int8_t* p, F a, int n) {
+    _mm_mask_storeu_epi8(p, first(n), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(a)));
+  }
+
   template <class T>
   static QUIRE_INLINE F round_to(F a) {
     if constexpr (std::is_same_v<T, BFloat16>) return widen_bf16(narrow_bf16(a));

@@ -122,11 +122,6 @@ def test_copy_blocks_copies_all_layers() -> None:
     assert torch.equal(kv, expected)
 
 
-def test_linear_adds_the_bias() -> None:
-    x, weight, bias = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0], [5.0, 6.0]]), torch.tensor([0.5, -0.5])
-    assert kernels.linear(x, weight, bias).tolist() == [[11.5, 16.5]]
-
-
 def test_no_rows(isa: str) -> None:
     assert kernels.rms_norm(torch.empty(0, 8), torch.ones(8), 1e-6).shape == (0, 8)
     assert kernels.silu_mul(torch.empty(0, 8)).shape == (0, 4)

@@ -24,6 +24,37 @@ def silu_mul(x: Tensor) -> Tensor:
     return (gate / (1 + (-gate).exp()) * up).to(x.dtype)
 
 
+def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
+    """(integers, scale of each row): round(x / scale) with scale = largest magnitude / 127, in float32 as the core."""
+    wide = x.float()
+    largest = wide.abs().amax(-1, keepdim=True)
+    factor = torch.where(largest > 0, 127 / largest, 0.0)
+    return (wide * factor).round().double(), (largest / 127).double()
+
+
+def linear_int8(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    q, q_scale = quantize_rows(x)
+    w, w_scale = quantize_rows(weight)
+    out = (q @ w.T) * q_scale * w_scale.T
+    return (out if bias is None else out + bias.double()).to(x.dtype)
+
+
+def int4_levels(weight: Tensor, group: int) -> tuple[Tensor, Tensor]:
+    """(levels -8..7 [N, groups, group], float16 scales [N, groups, 1]): the element furthest from 0 becomes -8."""
+    groups = weight.float().unflatten(-1, (-1, group))
+    extreme = groups.gather(-1, groups.abs().argmax(-1, keepdim=True))
+    scales = (extreme / -8).half().float()
+    inverse = torch.where(scales != 0, 1 / scales, 0.0)
+    return (groups * inverse).round().clamp(-8, 7).double(), scales.double()
+
+
+def linear_int4(x: Tensor, weight: Tensor, bias: Tensor | None, group: int) -> Tensor:
+    q, q_scale = quantize_rows(x)
+    levels, scales = int4_levels(weight, group)
+    out = (q @ (levels * scales).flatten(1).T) * q_scale
+    return (out if bias is None else out + bias.double()).to(x.dtype)
+
+
 def paged_attention(
     q_THE: Tensor,
     k_cache: Tensor,

@@ -14,13 +14,27 @@ from quire.kernels.cpu import (
     silu_mul,
     store_kv,
 )
+from quire.kernels.quantized import (
+    Int4Weight,
+    Int8Weight,
+    linear_int4,
+    linear_int8,
+    quantize_int4,
+    quantize_int8,
+)
 
 __all__ = [
     "AttentionLayout",
+    "Int4Weight",
+    "Int8Weight",
     "add_rms_norm",
     "copy_blocks",
     "linear",
+    "linear_int4",
+    "linear_int8",
     "paged_attention",
+    "quantize_int4",
+    "quantize_int8",
     "rms_norm",
     "rope_",
     "silu_mul",

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from quire import _native
 
-_DTYPE_CODES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
+DTYPE_CODES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 
 
 class AttentionLayout(Protocol):
@@ -28,9 +28,25 @@ class AttentionLayout(Protocol):
     query_starts: Tensor  # int32 [S + 1]: sequence s has the queries [starts[s], starts[s + 1])
 
 
+# Up to here the core's row-major product, bound by the memory of the weight, is faster than oneDNN's.
+# Measured with `quire bench kernels --only linear`.
+MAX_OWN_LINEAR_ROWS = {torch.float32: 0, torch.bfloat16: 64, torch.float16: 64}
+
+
 def linear(x_TK: Tensor, weight_NK: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x · weightᵀ + bias."""
-    return F.linear(x_TK, weight_NK, bias)
+    """x · weightᵀ + bias, over the weight in place; by the faster of the core and oneDNN for this many rows."""
+    outputs, inputs = weight_NK.shape
+    rows = x_TK.numel() // inputs if inputs else 0
+    if rows > MAX_OWN_LINEAR_ROWS.get(x_TK.dtype, 0) or rows == 0 or not x_TK.is_contiguous():
+        return F.linear(x_TK, weight_NK, bias)
+    if x_TK.shape[-1] != inputs or weight_NK.dtype is not x_TK.dtype or not weight_NK.is_contiguous():
+        raise ValueError(
+            f"weight is {shown(weight_NK)}; it must be {x_TK.dtype} [outputs, {x_TK.shape[-1]}], contiguous."
+        )
+    out_TN = x_TK.new_empty((*x_TK.shape[:-1], outputs))
+    code, bias_address = DTYPE_CODES[x_TK.dtype], address_of_bias(bias, outputs, x_TK.dtype)
+    _native.linear(x_TK.data_ptr(), weight_NK.data_ptr(), bias_address, out_TN.data_ptr(), rows, inputs, outputs, code)
+    return out_TN
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -38,7 +54,7 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     width = _check_rows(x, weight)
     out = torch.empty_like(x)
     _native.rms_norm(
-        x.data_ptr(), 0, weight.data_ptr(), out.data_ptr(), 0, x.numel() // width, width, eps, _DTYPE_CODES[x.dtype]
+        x.data_ptr(), 0, weight.data_ptr(), out.data_ptr(), 0, x.numel() // width, width, eps, DTYPE_CODES[x.dtype]
     )
     return out
 
@@ -47,7 +63,7 @@ def add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> tup
     """(rms_norm(x + residual), x + residual)."""
     width = _check_rows(x, weight)
     if residual.shape != x.shape or residual.dtype is not x.dtype or not residual.is_contiguous():
-        raise ValueError(f"residual is {_shown(residual)}; it must be like x, {_shown(x)}, and contiguous.")
+        raise ValueError(f"residual is {shown(residual)}; it must be like x, {shown(x)}, and contiguous.")
     out, total = torch.empty_like(x), torch.empty_like(x)
     _native.rms_norm(
         x.data_ptr(),
@@ -58,7 +74,7 @@ def add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> tup
         x.numel() // width,
         width,
         eps,
-        _DTYPE_CODES[x.dtype],
+        DTYPE_CODES[x.dtype],
     )
     return out, total
 
@@ -71,7 +87,7 @@ def rope_(q_THE: Tensor, k_TKE: Tensor, positions_T: Tensor, cos_sin_PE: Tensor)
     _check_heads("k", k_TKE, q_THE.dtype, tokens, num_kv_heads, head_dim)
     _check_index("positions", positions_T, torch.int64, tokens)
     if cos_sin_PE.dtype is not torch.float32 or cos_sin_PE.shape[-1] != head_dim or not cos_sin_PE.is_contiguous():
-        raise ValueError(f"cos_sin is {_shown(cos_sin_PE)}; it must be float32 [positions, {head_dim}], contiguous.")
+        raise ValueError(f"cos_sin is {shown(cos_sin_PE)}; it must be float32 [positions, {head_dim}], contiguous.")
     if head_dim % 2:
         raise ValueError(f"head_dim is {head_dim}; rotation pairs the halves of a head, so it must be even.")
     _native.rope(
@@ -168,40 +184,56 @@ def paged_attention(
 def silu_mul(x_T2I: Tensor) -> Tensor:
     """silu(first half of every row) * second half."""
     width = x_T2I.shape[-1] // 2
-    if x_T2I.dtype not in _DTYPE_CODES or x_T2I.shape[-1] % 2 or not x_T2I.is_contiguous():
-        raise ValueError(f"x is {_shown(x_T2I)}; it must have rows of even width, contiguous, {_allowed_dtypes()}.")
+    if x_T2I.dtype not in DTYPE_CODES or x_T2I.shape[-1] % 2 or not x_T2I.is_contiguous():
+        raise ValueError(f"x is {shown(x_T2I)}; it must have rows of even width, contiguous, {_allowed_dtypes()}.")
     out_TI = x_T2I.new_empty((*x_T2I.shape[:-1], width))
     rows = out_TI.numel() // max(width, 1)
-    _native.silu_mul(x_T2I.data_ptr(), out_TI.data_ptr(), rows, width, _DTYPE_CODES[x_T2I.dtype])
+    _native.silu_mul(x_T2I.data_ptr(), out_TI.data_ptr(), rows, width, DTYPE_CODES[x_T2I.dtype])
     return out_TI
 
 
 def copy_blocks(kv_NL2KBE: Tensor, pairs_C2: Tensor) -> None:
     """Copies whole blocks, all layers at once: pairs of (from, to). No block may be both read and written."""
     if not kv_NL2KBE.is_contiguous():
-        raise ValueError(f"kv is {_shown(kv_NL2KBE)}; it must be contiguous.")
+        raise ValueError(f"kv is {shown(kv_NL2KBE)}; it must be contiguous.")
     if pairs_C2.dim() != 2 or pairs_C2.shape[1] != 2:
-        raise ValueError(f"pairs is {_shown(pairs_C2)}; it must be int64 [pairs, 2].")
+        raise ValueError(f"pairs is {shown(pairs_C2)}; it must be int64 [pairs, 2].")
     _check_index("pairs", pairs_C2, torch.int64, len(pairs_C2))
     block_bytes = kv_NL2KBE.stride(0) * kv_NL2KBE.element_size()
     _native.copy_blocks(kv_NL2KBE.data_ptr(), block_bytes, pairs_C2.data_ptr(), len(pairs_C2))
 
 
+def check_matrix(x: Tensor, width: int) -> int:
+    """The number of rows of x, all its leading dimensions taken together."""
+    if x.shape[-1] != width or x.dtype not in DTYPE_CODES or not x.is_contiguous():
+        raise ValueError(f"x is {shown(x)}; it must have contiguous rows of {width}, {_allowed_dtypes()}.")
+    return x.numel() // width if width else 0
+
+
+def address_of_bias(bias: Tensor | None, outputs: int, dtype: torch.dtype) -> int:
+    """0 stands for no bias."""
+    if bias is None:
+        return 0
+    if bias.shape != (outputs,) or bias.dtype is not dtype or not bias.is_contiguous():
+        raise ValueError(f"bias is {shown(bias)}; it must be {dtype} [{outputs}], contiguous.")
+    return bias.data_ptr()
+
+
 def _check_rows(x: Tensor, weight: Tensor) -> int:
     width = x.shape[-1]
-    if x.dtype not in _DTYPE_CODES or not x.is_contiguous():
-        raise ValueError(f"x is {_shown(x)}; it must be contiguous, {_allowed_dtypes()}.")
+    if x.dtype not in DTYPE_CODES or not x.is_contiguous():
+        raise ValueError(f"x is {shown(x)}; it must be contiguous, {_allowed_dtypes()}.")
     if weight.shape != (width,) or weight.dtype is not x.dtype or not weight.is_contiguous():
-        raise ValueError(f"weight is {_shown(weight)}; it must be {x.dtype} [{width}], contiguous.")
+        raise ValueError(f"weight is {shown(weight)}; it must be {x.dtype} [{width}], contiguous.")
     return width
 
 
 def _check_heads(name: str, x: Tensor, dtype: torch.dtype, tokens: int, heads: int, head_dim: int) -> int:
     """Rows may lie apart (a slice of a fused projection); the heads of one row may not."""
-    code = _DTYPE_CODES.get(x.dtype)
+    code = DTYPE_CODES.get(x.dtype)
     if code is None or x.dtype is not dtype or x.shape != (tokens, heads, head_dim) or x.stride()[1:] != (head_dim, 1):
         raise ValueError(
-            f"{name} is {_shown(x)}; it must be {dtype} [{tokens}, {heads}, {head_dim}] with the heads of a token"
+            f"{name} is {shown(x)}; it must be {dtype} [{tokens}, {heads}, {head_dim}] with the heads of a token"
             f" side by side, {_allowed_dtypes()}."
         )
     return code
@@ -216,7 +248,7 @@ def _check_caches(k_cache: Tensor, v_cache: Tensor, dtype: torch.dtype, num_kv_h
             or cache.stride()[1:] != (block_size * head_dim, head_dim, 1)
         ):
             raise ValueError(
-                f"{name} is {_shown(cache)}; it must be {dtype} [blocks, {num_kv_heads}, {block_size}, {head_dim}],"
+                f"{name} is {shown(cache)}; it must be {dtype} [blocks, {num_kv_heads}, {block_size}, {head_dim}],"
                 " each block contiguous."
             )
     return block_size
@@ -224,12 +256,12 @@ def _check_caches(k_cache: Tensor, v_cache: Tensor, dtype: torch.dtype, num_kv_h
 
 def _check_index(name: str, x: Tensor, dtype: torch.dtype, length: int) -> None:
     if x.dtype is not dtype or x.shape[0] != length or not x.is_contiguous():
-        raise ValueError(f"{name} is {_shown(x)}; it must be {dtype}, contiguous, {length} long.")
+        raise ValueError(f"{name} is {shown(x)}; it must be {dtype}, contiguous, {length} long.")
 
 
 def _allowed_dtypes() -> str:
     return "of float32, bfloat16 or float16"
 
 
-def _shown(x: Tensor) -> str:
+def shown(x: Tensor) -> str:
     return f"{x.dtype} {list(x.shape)} with strides {list(x.stride())}"

@@ -1,0 +1,16 @@
+// Linear layers for one instruction set.
+
+#include "kernels/linear.inl.h"
+#include "kernels/linear_int4.inl.h"
+#include "kernels/linear_int8.inl.h"
+
+namespace quire {
+
+template void linear_outputs<Isa::kPortable>(const Linear&, int64_t, int64_t, float*);
+template void quantize_rows<Isa::kPortable>(const void*, DType, int64_t, int64_t, int64_t, const QuantizedRows&);
+template void pack_int8_panel<Isa::kPortable>(const PackInt8&, int64_t, std::byte*);
+template void linear_int8_panels<Isa::kPortable>(const LinearInt8&, const QuantizedRows&, int64_t, int64_t);
+template void pack_int4_panel<Isa::kPortable>(const PackInt4&, int64_t);
+template void linear_int4_panels<Isa::kPortable>(const LinearInt4&, const QuantizedRows&, int64_t, int64_t);
+
+}  // namespace quire
