@@ -1,7 +1,7 @@
 # make run    generate from the model that Quire carries (PROMPT="…" to choose the words)
 # make test   run the tests (TESTS=tests/cache for some of them)
 # make check  lint, format, types, import contract, C++ format, native stubs, rules of the house
-# make native rebuild the C++ core · make stubs  write its type stubs
+# make native rebuild the C++ core · make stubs  write what is made from code: type stubs, tables of knobs
 # make bench  run every benchmark · make docs  build the pages · make clean  remove all that was made
 #
 # run and test need git, make, a C++ compiler and Python 3.11 to 3.13 with venv and headers; the rest they fetch into
@@ -40,12 +40,14 @@ check: $(VENV)/.developer $(VENV)/.native
 	@echo "==> Import contract"; $(BIN)/lint-imports --no-logo
 	@echo "==> C++ format";      find csrc -name '*.cpp' -o -name '*.h' | xargs $(BIN)/clang-format --dry-run -Werror
 	@echo "==> Native stubs";    $(BIN)/python tools/stubs.py --check
+	@echo "==> Tables of knobs"; $(BIN)/python tools/knob_tables.py --check
 	@echo "==> House rules";     $(BIN)/python -m pytest tests/test_*.py
 
 native: $(VENV)/.native
 
 stubs: $(VENV)/.native
 	@$(BIN)/python tools/stubs.py
+	@$(BIN)/python tools/knob_tables.py
 
 bench: $(VENV)/.native
 	@$(BIN)/quire bench all

@@ -1,6 +1,6 @@
 """Writes src/quire/_native.pyi from the built extension, or with --check says whether the committed one is the same.
 
-    python tools/stubs.py [--check]
+Usage: python tools/stubs.py [--check]
 """
 
 import difflib

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.table import Table
 
 from quire.bench import environment
@@ -21,6 +22,7 @@ from quire.bench.stats import Summary
 
 SCHEMA = 1
 BUSY_CPUS = 0.1
+NAME_WIDTH = 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,24 +75,30 @@ class Report:
 
 def compare(new: Report, old: Report) -> Table:
     """A row per metric that both runs have: the ratio of medians, and whether the 95 % intervals are apart."""
-    table = Table(title=f"{new.title}: now against {old.date} ({old.environment.get('commit') or 'no commit'})")
-    for heading in ("case", "metric", "then", "now", "now / then", "intervals"):
-        table.add_column(heading, justify="left" if heading in ("case", "metric", "intervals") else "right")
+    title = f"{new.title}: now against {old.date} ({old.environment.get('commit') or 'no commit'})"
+    table = Table(title=title, box=SIMPLE, pad_edge=False)
+    table.add_column("case, metric", overflow="fold", min_width=NAME_WIDTH)
+    for heading in ("then", "now", "now / then", "intervals"):
+        table.add_column(heading, justify="right", no_wrap=True)
     earlier = {_key(result): result for result in old.results}
     for result in new.results:
         before = earlier.get(_key(result))
-        for metric in result.values if before else ():
-            if before and metric in before.values:
-                table.add_row(_label(result), metric, *_comparison(result.summary(metric), before.summary(metric)))
+        if before is not None:
+            table.add_row(_label(result), style="bold")
+            for metric in filter(before.values.__contains__, result.values):
+                table.add_row(f"  {metric}", *_comparison(result.summary(metric), before.summary(metric)))
     apart = environment.differences(new.environment, old.environment)
     table.caption = "; ".join(apart) if apart else "same environment"
     return table
 
 
 def number(value: float) -> str:
-    """Four significant digits for people: 0.01234, 12.34, 12,345; a dash for what is not known."""
+    """Four significant digits for people: 0.01234, 12.34, 12,345, 3.377M; a dash for what is not known."""
     if math.isnan(value):
         return "–"
+    for limit, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if abs(value) >= limit:
+            return f"{value / limit:.4g}{letter}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
@@ -117,32 +125,31 @@ def _label(result: Result) -> str:
 
 def _table(report: Report) -> Table:
     where = report.environment
-    table = Table(title=f"{report.title}: {where['cpu']}, {where['physical_cores']} cores, environment {where['hash']}")
-    table.add_column("case")
-    table.add_column("metric")
-    for heading in ("median", "mean ± sd", "95 % interval", "CV", "peak RSS (+)"):
+    title = f"{report.title}: {where['cpu']}, {where['physical_cores']} cores, environment {where['hash']}"
+    table = Table(title=title, box=SIMPLE, pad_edge=False)
+    table.add_column("case, metric", overflow="fold", min_width=NAME_WIDTH)
+    for heading in ("median", "mean ± sd", "95 % interval", "CV"):
         table.add_column(heading, justify="right")
     for result in report.results:
-        for first, row in enumerate(_rows(result)):
-            table.add_row(_label(result) if first == 0 else "", *row)
+        table.add_row(_label(result), style="bold")
+        for name, *cells in _rows(result):
+            table.add_row(f"  {name}", *cells)
     notes = list(_notes(report))
     table.caption = " ".join(notes) if notes else None
     return table
 
 
 def _rows(result: Result) -> Iterator[tuple[str, ...]]:
-    memory = f"{result.rss_peak_bytes / 1e6:,.0f} MB (+{result.rss_delta_bytes / 1e6:,.0f})"
     for metric in result.values:
         s = result.summary(metric)
         spread = f"{number(s.mean)} ± {number(s.sd)}"
         interval = f"{number(s.ci95[0])} … {number(s.ci95[1])}"
         share = "–" if math.isnan(s.cv) else f"{s.cv:.1%}{' flaky' if s.is_flaky else ''}"
-        yield metric, number(s.median), spread, interval, share, memory
-        memory = ""
-    for metric in result.samples:
-        points = "  ".join(f"{name} {number(value)}" for name, value in result.percentiles(metric).items())
-        yield f"{metric} × {len(result.samples[metric]):,}", points, "", "", "", memory
-        memory = ""
+        yield metric, number(s.median), spread, interval, share
+    for metric, samples in result.samples.items():
+        for point, value in result.percentiles(metric).items() if samples else ():
+            yield f"{metric} {point}", number(value), f"of {len(samples):,}"
+    yield "peak RSS", f"{result.rss_peak_bytes / 1e6:,.0f} MB", f"+{result.rss_delta_bytes / 1e6:,.0f} MB"
 
 
 def _notes(report: Report) -> Iterator[str]:

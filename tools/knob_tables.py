@@ -1,0 +1,47 @@
+"""Writes the tables of knobs in docs/engine.md from the fields they describe, between `<!-- fields: Class -->` and
+`<!-- end -->`; with --check says whether the committed ones are the same.
+"""
+
+import re
+import sys
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+from quire.cli.flags import help_of
+from quire.config import EngineConfig
+from quire.sampling_params import SamplingParams, StructuredOutputs
+
+PAGE = Path(__file__).parent.parent / "docs" / "engine.md"
+CLASSES: dict[str, type] = {cls.__name__: cls for cls in (EngineConfig, SamplingParams, StructuredOutputs)}
+SECTION = re.compile(r"(<!-- fields: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def table(cls: type) -> str:
+    """A row per public field: name, default, help, and what it may be."""
+    rows = ["| name | default | what it does |", "| --- | --- | --- |"]
+    for field in fields(cls):
+        if field.init:
+            default = "" if field.default is MISSING else f"`{field.default!r}`"
+            choices = field.metadata.get("choices")
+            allowed = f" One of {', '.join(f'`{choice}`' for choice in choices)}." if choices else ""
+            rows.append(f"| `{field.name}` | {default} | {help_of(cls)[field.name]}{allowed} |")
+    return "\n".join(rows) + "\n"
+
+
+def filled(page: str) -> str:
+    """The page with every table made anew."""
+    return SECTION.sub(lambda match: f"{match[1]}\n{table(CLASSES[match[2]])}\n{match[3]}", page)
+
+
+def main(arguments: list[str]) -> int:
+    page = PAGE.read_text()
+    if arguments != ["--check"]:
+        PAGE.write_text(filled(page))
+    elif page != filled(page):
+        print("error: docs/engine.md is not what the fields say. Make it again: make stubs", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
