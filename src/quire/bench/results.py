@@ -22,7 +22,9 @@ from quire.bench.stats import Summary
 
 SCHEMA = 1
 BUSY_CPUS = 0.1
-NAME_WIDTH = 28
+NAME_WIDTH = 26
+UNITS = ((1e12, 1e12, "T"), (1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))
+"""From which value on a number is written in which unit, with which letter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +94,14 @@ def compare(new: Report, old: Report) -> Table:
     return table
 
 
-def number(value: float) -> str:
-    """Four significant digits for people: 0.01234, 12.34, 12,345, 3.377M; a dash for what is not known."""
+def number(value: float, digits: int = 4) -> str:
+    """A few significant digits for people: 0.01234, 12.34, 9,876, 12.35k, 3.377M; a dash for what is not known."""
     if math.isnan(value):
         return "–"
-    for limit, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
+    for limit, unit, letter in UNITS:
         if abs(value) >= limit:
-            return f"{value / limit:.4g}{letter}"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+            return f"{value / unit:.{digits}g}{letter}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
 
 
 def _comparison(now: Summary, then: Summary) -> tuple[str, str, str, str]:
@@ -142,9 +144,9 @@ def _table(report: Report) -> Table:
 def _rows(result: Result) -> Iterator[tuple[str, ...]]:
     for metric in result.values:
         s = result.summary(metric)
-        spread = f"{number(s.mean)} ± {number(s.sd)}"
-        interval = f"{number(s.ci95[0])} … {number(s.ci95[1])}"
-        share = "–" if math.isnan(s.cv) else f"{s.cv:.1%}{' flaky' if s.is_flaky else ''}"
+        spread = f"{number(s.mean)} ± {number(s.sd, 3)}"
+        interval = f"{number(s.ci95[0], 3)} … {number(s.ci95[1], 3)}"
+        share = "–" if math.isnan(s.cv) else f"{s.cv:.1%}{' *' if s.is_flaky else ''}"
         yield metric, number(s.median), spread, interval, share
     for metric, samples in result.samples.items():
         for point, value in result.percentiles(metric).items() if samples else ():
@@ -154,7 +156,7 @@ def _rows(result: Result) -> Iterator[tuple[str, ...]]:
 
 def _notes(report: Report) -> Iterator[str]:
     if any(r.summary(m).is_flaky for r in report.results for m in r.values):
-        yield "flaky: the repetitions differ by more than 20 %; run again on a quiet machine."
+        yield "* flaky: the repetitions differ by more than 20 %; run again on a quiet machine."
     busiest = max((r.other_cpus or 0.0 for r in report.results), default=0.0)
     if busiest > BUSY_CPUS:
         yield f"Other processes kept up to {busiest:.1f} cores busy meanwhile."
