@@ -122,6 +122,7 @@ def test_every_id_that_ends_a_sequence_counts():
         ({"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, "'dynamic'.* is not supported; .* llama3, yarn"),
         ({"rope_scaling": {"type": "longrope"}}, "'longrope'.* is not supported"),
         ({"rope_parameters": {"full_attention": {"rope_type": "default"}}}, "is not supported; supported: one for all"),
+        ({"rope_scaling": "linear"}, "the rotary embedding is 'linear'; expected an object"),
         ({"rope_scaling": {"type": "linear"}}, "config.json has no factor"),
         ({"partial_rotary_factor": 0.5}, "partial_rotary_factor is 0.5; supported: 1"),
         ({"eos_token_id": "</s>"}, "eos_token_id is '</s>'; expected an id or a list of ids"),

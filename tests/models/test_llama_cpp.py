@@ -146,6 +146,8 @@ def edited(path, architecture="qwen3", *, without=(), extra=None):
     for name, data in (extra or {}).items():
         if isinstance(data, str):
             writer.add_string(name, data)
+        elif isinstance(data, int):
+            writer.add_uint16(name, data)
         else:
             writer.add_tensor(name, data)
     writer.write_header_to_file()
@@ -166,6 +168,7 @@ def edited(path, architecture="qwen3", *, without=(), extra=None):
             {"extra": {"blk.0.ffn_gate_inp.weight": np.zeros((2, 4), np.float32)}},
             r"ffn_gate_inp\.weight of shape \[2, 4\]",
         ),
+        ({"extra": {"split.count": 3}}, "is one of 3 parts; join them"),
         ({"extra": {"qwen3.rope.scaling.type": "longrope"}}, r"rope\.scaling\.(type|factor) is"),
     ],
 )

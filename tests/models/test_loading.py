@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import torch
 
-from quire.errors import ModelLoadError
+from quire.errors import ConfigError, ModelLoadError
 from quire.models import load
 from quire.parallel.group import SingleGroup
 from tests.models.paged import chunked_logprobs, random_prompts
@@ -50,6 +50,11 @@ def test_the_fingerprint_tells_models_apart(tmp_path):
     config["rope_parameters"]["rope_theta"] = 77.0
     (tmp_path / "a" / "config.json").write_text(json.dumps(config))
     assert first != load_tiny(tmp_path / "a").fingerprint
+
+
+def test_an_unknown_dtype_is_refused_before_anything_is_read():
+    with pytest.raises(ConfigError, match="dtype is 'int8'; allowed: auto, float32, bfloat16, float16"):
+        load_tiny("nowhere at all", dtype="int8")
 
 
 def test_a_directory_without_config_is_refused(tmp_path):
@@ -156,7 +161,7 @@ class FakeHub:
 
 FETCH = """
 import sys
-from quire.errors import ModelLoadError
+from quire.errors import ConfigError, ModelLoadError
 from quire.models.hub import local_path
 for name in sys.argv[1:]:
     try:

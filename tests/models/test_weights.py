@@ -6,7 +6,8 @@ from safetensors.torch import load_file, save_file
 
 from quire.errors import ModelLoadError
 from quire.models import load
-from quire.models.safetensors import SafetensorsFile
+from quire.models.safetensors import SafetensorsCheckpoint, SafetensorsFile
+from quire.models.weights import load_weights
 from quire.parallel.group import SingleGroup
 from tests.models.tiny import write_tiny
 
@@ -100,6 +101,26 @@ def test_a_model_saved_without_its_head_has_shorter_names(tmp_path):
     save_file({name.removeprefix("model."): t for name, t in tensors.items()}, tmp_path / "model.safetensors")
     for weight, other in zip(load_tiny(tmp_path).parameters(), expected.parameters(), strict=True):
         assert torch.equal(weight, other)
+
+
+class Large(SafetensorsCheckpoint):
+    """Says that it is large enough for a progress bar."""
+
+    num_bytes = property(lambda self: 3_000_000_000, lambda self, value: None)
+
+
+def test_progress_is_shown_on_stderr_of_large_models_only(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes stderr for a terminal
+    write_tiny(tmp_path, "qwen3")
+    model = load_tiny(tmp_path, show_progress=True)
+    capsys.readouterr()
+    load_weights(model, Large(tmp_path), show_progress=False)
+    load_weights(model, SafetensorsCheckpoint(tmp_path), show_progress=True)
+    assert capsys.readouterr() == ("", "")
+    load_weights(model, Large(tmp_path), show_progress=True)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Loading 3.0 GB" in err
 
 
 NORM = "model.layers.1.post_attention_layernorm.weight"

@@ -176,7 +176,9 @@ def _refuse_what_we_do_not_run(fields: _Fields) -> None:
 
 
 def _rope(hf: Mapping[str, Any], max_model_len: int, where: str) -> RopeConfig:
-    given: Mapping[str, Any] = hf.get("rope_parameters") or hf.get("rope_scaling") or {}
+    given = hf.get("rope_parameters") or hf.get("rope_scaling") or {}
+    if not isinstance(given, Mapping):
+        raise ModelLoadError(f"{where}: the rotary embedding is {shown(given)}; expected an object.")
     fields = _Fields({**hf, **given}, where)
     kind = given.get("rope_type", given.get("type", "default"))
     if kind not in ROPE_TYPES or any(isinstance(value, Mapping) for value in given.values()):

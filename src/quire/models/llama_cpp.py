@@ -62,6 +62,11 @@ def from_gguf(file: GgufFile, *, dtype: torch.dtype = torch.float32) -> ModelCon
         raise ModelLoadError(
             f"{file.path}: the architecture is {shown(architecture)}; supported in GGUF: {', '.join(ARCHITECTURES)}."
         )
+    num_parts = file.metadata.get("split.count", 1)
+    if num_parts != 1:
+        raise ModelLoadError(
+            f"{file.path} is one of {shown(num_parts)} parts; join them with `llama-gguf-split --merge`."
+        )
     if "token_embd.weight" not in file.tensors:
         raise ModelLoadError(f"{file.path}: the weights have no tensor token_embd.weight.")
     fields = _Fields(file, architecture)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from quire.errors import ModelLoadError
+from quire.errors import ConfigError, ModelLoadError, shown
 from quire.models.config import ModelConfig, from_hf
 from quire.models.decoder import CausalLM
 from quire.models.gguf import open_gguf
@@ -50,6 +50,8 @@ def load(
     `dtype` auto takes the one of the weights' file. Raises ModelLoadError, and ConfigError where the group cannot share
     the model.
     """
+    if dtype not in ("auto", *DTYPES):
+        raise ConfigError(f"dtype is {shown(dtype)}; allowed: auto, {', '.join(DTYPES)}.")
     path = local_path(path_or_id, revision)
     config, checkpoint = _read_gguf(path) if path.is_file() else _read_directory(path)
     config = replace(config, dtype=checkpoint.dtype if dtype == "auto" else DTYPES[dtype])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
+from rich.console import Console
 from rich.progress import track
 from torch import nn
 
@@ -57,7 +58,12 @@ def load_weights(model: nn.Module, checkpoint: Checkpoint, *, show_progress: boo
     _check(wanted, checkpoint)
     names: Iterable[str] = wanted
     if show_progress and checkpoint.num_bytes >= PROGRESS_FROM_BYTES:
-        names = track(wanted, description=f"Loading {checkpoint.num_bytes / 1e9:.1f} GB", transient=True)
+        names = track(
+            wanted,
+            description=f"Loading {checkpoint.num_bytes / 1e9:.1f} GB",
+            console=Console(stderr=True),
+            transient=True,
+        )
     for name in names:
         weight, part = wanted[name]
         if not weight.weight_loader(part, checkpoint.tensor(name, weight.dtype)):
