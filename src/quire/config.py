@@ -1,7 +1,8 @@
-"""The knobs of the engine, each written once: name, default, unit, help, and what it may be.
+"""Which knobs does the engine have, and what may each of them be?
 
-`EngineConfig` is frozen; what is found out at run time (how many blocks fit, which kernels run) is a return value of
-whoever finds it out. Command-line flags and the keyword arguments of `LLM` are made from these fields.
+Each is written once: name, default, unit, help, limits. `EngineConfig` is frozen; what is found out at run time (how
+many blocks fit, which kernels run) is a return value of whoever finds it out. Command-line flags and the keyword
+arguments of `LLM` are made from these fields.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Every error that a user of Quire can cause or must know of.
+"""What can go wrong that a user can mend, or must know of?
 
     QuireError
     ├── ConfigError            a knob of the engine has a value it cannot have        (also a ValueError)

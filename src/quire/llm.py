@@ -1,4 +1,6 @@
-"""`LLM`: a model in this process, shaped as vLLM's users know it.
+"""How do I use a model in my own process?
+
+By `LLM`, shaped as vLLM's users know it.
 
     llm = LLM("path/or/hub-id")
     for output in llm.generate(["Once upon a time"], SamplingParams(max_tokens=32)):

@@ -1,7 +1,7 @@
-"""What a request asks of the sampler: one frozen value, checked when made.
+"""What may a request ask of the sampler?
 
-Every field is honoured or refused. Bounds that depend on the model (ids within the vocabulary) are checked by
-`check_vocabulary`, which the engine calls when the request arrives.
+One frozen value, checked when made. Every field is honoured or refused. Bounds that depend on the model (ids within
+the vocabulary) are checked by `check_vocabulary`, which the engine calls when the request arrives.
 """
 
 import math

@@ -1,5 +1,6 @@
-"""A sequence: one generation, as the scheduler and the cache see it. Text, log-probabilities and random state live
-with those who make them (engine/).
+"""What do the scheduler and the cache know of one generation?
+
+Text, log-probabilities and random state live with those who make them (engine/).
 
     token_ids    [ prompt ……………………………… | output ………………… ]
                  0                 num_prompt_tokens      num_tokens

@@ -1,4 +1,6 @@
-"""What was computed and may be wanted again: pages, prefixes, and the blocks of running sequences.
+"""What was computed and may be wanted again, and where does it lie?
+
+Pages, prefixes, and the blocks of running sequences.
 
 useful for      holding many KV caches in little memory, finding a prefix that is there already, giving memory back
 not useful for  deciding who goes next (quire.scheduling), computing KV (quire.engine)

@@ -1,6 +1,6 @@
-"""What a step computes on a tensor, under one set of names for every device.
+"""How is one operation on a tensor run as fast as the machine can?
 
-Answers "run this operation as fast as the machine can". Knows tensors and addresses; no models and no schedules.
+One set of names for every device. Knows tensors and addresses; no models and no schedules.
 """
 
 from quire.kernels.cpu import (

@@ -1,4 +1,7 @@
-"""Who runs next, who may come in, and what runs together. Needs no torch."""
+"""Who runs next, who may come in, and what runs together?
+
+Needs no torch.
+"""
 
 from quire.scheduling.admission import AdmissionController, AdmissionLimits, Admitted, RateLimit, Refused
 from quire.scheduling.indexed_heap import IndexedHeap
