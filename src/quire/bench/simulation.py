@@ -1,26 +1,28 @@
 """Servers without a model, on a clock that is only a number: what scheduling decisions cost, the same on any machine.
 
-    SimulatedServer  generates: a step computes up to `max_num_batched_tokens` tokens of up to `max_num_seqs` running
-                     sequences, decodes first, and takes `base_s + token_s x tokens`. Memory is not modelled: nothing
-                     is preempted.
+    SimulatedServer  generates: the engine's own scheduler over blocks that hold nothing; a step takes
+                     `base_s + token_s x tokens`.
     BatchServer      answers single items (embeddings, searches) in batches; a batch takes `base_s + item_s x items`.
 
-Knows the queue, the policies, admission and the batcher as they are; nothing here is measured.
+Knows scheduler, policies, admission and batcher as they are, and models nothing of them; nothing here is measured.
 Invariant: the same requests give the same times.
 """
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from itertools import accumulate
+from dataclasses import dataclass, replace
+from itertools import accumulate, count
 from random import Random
 
+from quire.cache.block_manager import BlockManager
 from quire.sampling_params import SamplingParams
 from quire.scheduling.admission import AdmissionController, Admitted
-from quire.scheduling.indexed_heap import IndexedHeap
 from quire.scheduling.microbatch import MicroBatcher
-from quire.scheduling.priority import Policy, make_policy, settle
-from quire.sequence import Sequence, SequenceStatus
+from quire.scheduling.priority import Policy, make_policy
+from quire.scheduling.scheduler import ScheduledBatch, Scheduler
+from quire.sequence import FinishReason, Sequence
+
+BLOCK_SIZE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Speed:
     token_s: float = 0.0002
     max_num_seqs: int = 32
     max_num_batched_tokens: int = 256
+    num_blocks: int = 2_048
 
     def step_s(self, num_tokens: int) -> float:
         return self.base_s + self.token_s * num_tokens
@@ -54,117 +57,99 @@ class Served:
     """What became of a request; None for what did not happen."""
 
     request: Request
-    started_s: float | None = None
-    first_token_s: float | None = None
+    seq: Sequence
+    ticket: Admitted | None = None
     finished_s: float | None = None
+
+    @property
+    def started_s(self) -> float | None:
+        return self.seq.first_scheduled_s
+
+    @property
+    def first_token_s(self) -> float | None:
+        return self.seq.first_token_s
 
     @property
     def is_in_time(self) -> bool:
         return self.finished_s is not None and self.finished_s <= self.request.deadline_s
 
 
-@dataclass(slots=True)
-class _Run:
-    served: Served
-    seq: Sequence
-    ticket: Admitted | None = None
-
-
-@dataclass
 class SimulatedServer:
-    policy: Policy
-    speed: Speed = Speed()
-    admission: AdmissionController | None = None
-    now_s: float = 0.0
-    max_queued: int = 0
-    """The longest that the queue has been."""
-    _waiting: IndexedHeap[Sequence] = field(default_factory=IndexedHeap)
-    _running: list[_Run] = field(default_factory=list)
-    _runs: dict[Sequence, _Run] = field(default_factory=dict)
-    _generation: int = 0
+    def __init__(self, policy: Policy, speed: Speed = Speed(), admission: AdmissionController | None = None) -> None:
+        self.now_s = 0.0
+        self.max_queued = 0
+        """The longest that the queue has been."""
+        self.admission = admission
+        self._policy = policy
+        self._speed = speed
+        self._scheduler = Scheduler(
+            BlockManager(speed.num_blocks, BLOCK_SIZE, enable_prefix_caching=False),
+            policy,
+            max_num_seqs=speed.max_num_seqs,
+            max_num_batched_tokens=speed.max_num_batched_tokens,
+            next_seq_id=count().__next__,
+        )
+        self._unfinished: dict[int, Served] = {}
 
     def serve(self, requests: Iterable[Request]) -> list[Served]:
         """Runs until everything that was admitted is done. In the order of the requests, which is that of arrival."""
-        served = [Served(request) for request in requests]
+        served = [Served(request, _sequence_of(seq_id, request)) for seq_id, request in enumerate(requests)]
         coming = deque(served)
-        while coming or self._runs:
-            if not self._runs and coming[0].request.arrival_s > self.now_s:
-                self.now_s = coming[0].request.arrival_s
+        while coming or self._unfinished:
+            if not self._unfinished:
+                self.now_s = max(self.now_s, coming[0].request.arrival_s)
             while coming and coming[0].request.arrival_s <= self.now_s:
                 self._arrive(coming.popleft())
-            self._start_waiting()
-            if self._running:
+            if self._unfinished:
                 self._step()
         return served
 
     def _arrive(self, served: Served) -> None:
         request = served.request
-        run = _Run(served, _sequence_of(request))
         if self.admission is not None:
             answer = self.admission.admit(
                 "", request.num_prompt_tokens, request.num_output_tokens, slo_ms=request.slo_ms
             )
             if not isinstance(answer, Admitted):
                 return
-            run.ticket = answer
-        self._runs[run.seq] = run
-        self._waiting.push(run.seq, self.policy.key(run.seq, self.now_s))
-        self.max_queued = max(self.max_queued, len(self._waiting))
-
-    def _start_waiting(self) -> None:
-        if self.policy.generation != self._generation:
-            self._generation = self.policy.generation
-            for seq in self._waiting:
-                self._waiting.update(seq, self.policy.key(seq, self.now_s))
-        while len(self._waiting) and len(self._running) < self.speed.max_num_seqs:
-            settle(self._waiting, self.policy, self.now_s)
-            run = self._runs[self._waiting.pop()[0]]
-            run.seq.status = SequenceStatus.RUNNING
-            run.served.started_s = self.now_s
-            if self.admission is not None and run.ticket is not None:
-                self.admission.started(run.ticket)
-            self._running.append(run)
+            served.ticket = answer
+        self._unfinished[served.seq.seq_id] = served
+        self._scheduler.add(served.seq, self.now_s)
+        self.max_queued = max(self.max_queued, self._scheduler.num_waiting)
 
     def _step(self) -> None:
-        decodes = [run for run in self._running if run.seq.num_uncomputed_tokens == 1]
-        budget = self.speed.max_num_batched_tokens - len(decodes)
-        prefills = []
-        for run in self._running:
-            num_tokens = min(budget, run.seq.num_uncomputed_tokens)
-            if run.seq.num_uncomputed_tokens > 1 and num_tokens > 0:
-                prefills.append((run, num_tokens))
-                budget -= num_tokens
-        num_prefill_tokens = sum(num_tokens for _, num_tokens in prefills)
-        step_s = self.speed.step_s(num_prefill_tokens + len(decodes))
+        batch = self._scheduler.schedule(self.now_s)
+        self._tell_started(batch)
+        step_s = self._speed.step_s(sum(batch.num_new_tokens))
         self.now_s += step_s
-        self.policy.observe(num_prefill_tokens, len(decodes), step_s)
-        for run, num_tokens in [*((run, 1) for run in decodes), *prefills]:
-            self._compute(run, num_tokens)
+        self._scheduler.complete(batch)
+        self._policy.observe(batch.num_prefill_tokens, batch.num_decodes, step_s)
+        for seq in batch.samples:
+            self._give_token(seq)
 
-    def _compute(self, run: _Run, num_tokens: int) -> None:
-        seq = run.seq
-        seq.num_computed_tokens += num_tokens
-        if seq.num_uncomputed_tokens:
-            return
+    def _tell_started(self, batch: ScheduledBatch) -> None:
+        for seq in batch.sequences[batch.num_decodes :]:
+            ticket = self._unfinished[seq.seq_id].ticket
+            if self.admission is not None and ticket is not None:
+                self.admission.started(ticket)
+
+    def _give_token(self, seq: Sequence) -> None:
         seq.token_ids.append(0)
-        if run.served.first_token_s is None:
-            run.served.first_token_s = self.now_s
-        if seq.num_output_tokens == seq.max_tokens:
-            self._finish(run)
-
-    def _finish(self, run: _Run) -> None:
-        run.seq.status = SequenceStatus.FINISHED
-        run.served.finished_s = self.now_s
-        self._running.remove(run)
-        del self._runs[run.seq]
-        if self.admission is not None and run.ticket is not None:
-            self.admission.finished(run.ticket)
+        if seq.first_token_s is None:
+            seq.first_token_s = self.now_s
+        if seq.num_output_tokens < seq.max_tokens:
+            return
+        self._scheduler.finish(seq, FinishReason.LENGTH)
+        served = self._unfinished.pop(seq.seq_id)
+        served.finished_s = self.now_s
+        if self.admission is not None and served.ticket is not None:
+            self.admission.finished(served.ticket)
 
 
-def _sequence_of(request: Request) -> Sequence:
+def _sequence_of(seq_id: int, request: Request) -> Sequence:
     params = SamplingParams(max_tokens=request.num_output_tokens, slo_ms=request.slo_ms)
     prompt = [0] * request.num_prompt_tokens
-    return Sequence(0, "", prompt, params, max_tokens=request.num_output_tokens, arrival_s=request.arrival_s)
+    return Sequence(seq_id, "", prompt, params, max_tokens=request.num_output_tokens, arrival_s=request.arrival_s)
 
 
 def capacity_per_s(speed: Speed, *, num_requests: int = 500, seed: int = 0) -> float:
