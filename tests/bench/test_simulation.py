@@ -54,6 +54,15 @@ def test_at_overload_slo_keeps_the_urgent_deadlines_that_fcfs_misses():
         assert goodput[0] >= goodput[1]
 
 
+def test_with_too_little_memory_sequences_are_preempted_and_urgent_deadlines_still_kept():
+    tight = replace(SPEED, num_blocks=200)
+    requests = mixed_requests(1_000, 1.2 * capacity_per_s(tight), speed=tight)
+    served = SimulatedServer(make_policy("slo"), tight).serve(requests)
+    assert sum(one.seq.num_preemptions for one in served) > 5
+    assert all(one.finished_s is not None for one in served)
+    assert share_in_time(urgent(served)) >= 0.95
+
+
 def test_below_capacity_every_deadline_is_met():
     _, served = serve("slo", mixed_requests(1_500, 0.9 * PEAK_PER_S, speed=SPEED))
     assert share_in_time(served) == 1.0
