@@ -97,6 +97,7 @@ class ModelRunner:
         self._builder = builder
         self._sampler = sampler
 
+    @torch.inference_mode()
     def run(self, batch: ScheduledBatch) -> StepResult:
         inputs = self._builder.build(batch)
         scorer = _PromptScorer(batch) if len(inputs.prompt_rows) else None
