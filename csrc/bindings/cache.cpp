@@ -16,20 +16,35 @@ namespace {
 // Below this many tokens the hashing takes less time than another thread would keep the lock for.
 constexpr size_t kReleaseLockTokens = 16 * 1024;
 
+// The value of an int of one digit, which nearly every token id is, without a call; -1 for all others.
+inline long one_digit_value(PyObject* item) {
+#if PY_VERSION_HEX >= 0x030C0000
+  if (!PyLong_CheckExact(item)) return -1;
+  const auto* number = reinterpret_cast<const PyLongObject*>(item);
+  return PyUnstable_Long_IsCompact(number) ? static_cast<long>(PyUnstable_Long_CompactValue(number)) : -1;
+#else
+  return PyLong_CheckExact(item) && Py_SIZE(item) == 1 ? reinterpret_cast<PyLongObject*>(item)->ob_digit[0] : -1;
+#endif
+}
+
+// Raises what Python raises for no int at all, and ValueError for one that is no token id.
+long checked_value(PyObject* item, size_t position) {
+  int overflow = 0;
+  const long id = PyLong_AsLongAndOverflow(item, &overflow);
+  if (id == -1 && PyErr_Occurred()) throw nb::python_error();
+  if (overflow == 0 && id >= 0 && id <= std::numeric_limits<int32_t>::max()) return id;
+  const std::string text = nb::str(nb::handle(item)).c_str();
+  throw nb::value_error(
+      ("token id " + text + " at position " + std::to_string(position) + " cannot be hashed; allowed: 0 to 2147483647.")
+          .c_str());
+}
+
 std::vector<int32_t> read_token_ids(const nb::list& token_ids, size_t start, size_t count) {
   std::vector<int32_t> ids(count);
   for (size_t i = 0; i < count; ++i) {
     PyObject* item = PyList_GET_ITEM(token_ids.ptr(), static_cast<Py_ssize_t>(start + i));
-    int overflow = 0;
-    const long id = PyLong_AsLongAndOverflow(item, &overflow);
-    if (id == -1 && PyErr_Occurred()) throw nb::python_error();
-    if (overflow != 0 || id < 0 || id > std::numeric_limits<int32_t>::max()) {
-      const std::string text = nb::str(nb::handle(item)).c_str();
-      throw nb::value_error(("token id " + text + " at position " + std::to_string(start + i) +
-                             " cannot be hashed; allowed: 0 to 2147483647.")
-                                .c_str());
-    }
-    ids[i] = static_cast<int32_t>(id);
+    const long id = one_digit_value(item);
+    ids[i] = static_cast<int32_t>(id >= 0 ? id : checked_value(item, start + i));
   }
   return ids;
 }

@@ -45,7 +45,6 @@ class ServedSequences(RuleBasedStateMachine):
         self.plan: dict[int, int] = {}
         """Tokens that each sequence computes in the step being scheduled, by seq_id."""
         self.copies: list[tuple[int, int]] = []
-        self.is_anyone_admitted = False
         self.next_id = 0
         self.announced: set[bytes] = set()
 
@@ -92,7 +91,6 @@ class ServedSequences(RuleBasedStateMachine):
             assert seq.num_computed_tokens == match.num_tokens
             self.waiting.remove(seq)
             self.live.append(seq)
-            self.is_anyone_admitted = True
 
     def unplanned(self) -> list[Sequence]:
         return [seq for seq in self.live if seq.seq_id not in self.plan and seq.num_uncomputed_tokens]
@@ -144,7 +142,6 @@ class ServedSequences(RuleBasedStateMachine):
     def end_step(self) -> None:
         self.plan.clear()
         self.copies.clear()
-        self.is_anyone_admitted = False
 
     @precondition(lambda self: not self.plan and self.live)
     @rule(data=st.data())
@@ -160,9 +157,11 @@ class ServedSequences(RuleBasedStateMachine):
     @precondition(lambda self: self.live)
     @rule(data=st.data(), comes_back=st.booleans())
     def free(self, data: st.DataObject, comes_back: bool) -> None:
-        """The end, an abort, or a preemption; of a sequence already in this step's plan only before admissions."""
+        """The end, an abort, or a preemption; also in the middle of scheduling, as long as nobody reads what it was to
+        compute in this step."""
         seq = data.draw(st.sampled_from(self.live))
-        if not (self.is_anyone_admitted and seq.seq_id in self.plan):
+        uncomputed = self.model.held[seq.seq_id][1].table[seq.num_computed_tokens // self.size :]
+        if seq.seq_id not in self.plan or not any(self.model.is_shared(block) for block in uncomputed):
             self.drop(seq, comes_back)
 
     def drop(self, seq: Sequence, comes_back: bool) -> None:

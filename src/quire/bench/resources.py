@@ -13,6 +13,11 @@ from pathlib import Path
 from types import TracebackType
 
 
+def resident_bytes() -> int:
+    """What this process has in memory now; 0 where the system does not say."""
+    return _status_bytes("VmRSS")
+
+
 @dataclass(slots=True)
 class Watch:
     """`with Watch() as watch: …`; the fields are filled when the block ends."""

@@ -99,7 +99,7 @@ class BlockManager:
     def can_allocate(self, seq: Sequence, match: PrefixMatch, *, reserve: int = 0) -> bool:
         """Whether `allocate` would succeed and leave `reserve` blocks free."""
         ref_counts = self._allocator.ref_counts
-        num_revived = sum(ref_counts[block_id] == 0 for block_id in match.block_ids)
+        num_revived = [ref_counts[block_id] for block_id in match.block_ids].count(0)
         num_new = self._num_blocks_for(seq) - len(match.block_ids)
         return num_new + num_revived + reserve <= self._allocator.num_free
 
@@ -124,7 +124,11 @@ class BlockManager:
         return self._num_missing(seq) > 0 or self._writes_shared(seq)
 
     def can_append(self, seq: Sequence) -> bool:
-        return self._num_missing(seq) + self._writes_shared(seq) <= self._allocator.num_free
+        table = seq.block_table
+        missing = -(-len(seq.token_ids) // self.block_size) - len(table)
+        first = seq.num_computed_tokens // self.block_size
+        num_copies = first < len(table) and self._allocator.ref_counts[table[first]] > 1
+        return missing + num_copies <= 0 or missing + num_copies <= self._allocator.num_free
 
     def append(self, seq: Sequence) -> Move | None:
         """Room for the KV of every token of `seq`. Returns the copy (src, dst) to make before that KV is written.
@@ -230,13 +234,6 @@ class BlockManager:
 
     def _num_blocks_for(self, seq: Sequence) -> int:
         return -(-len(seq.token_ids) // self.block_size)
-
-    def _num_missing(self, seq: Sequence) -> int:
-        return max(0, self._num_blocks_for(seq) - len(seq.block_table))
-
-    def _writes_shared(self, seq: Sequence) -> bool:
-        first = seq.num_computed_tokens // self.block_size
-        return first < len(seq.block_table) and self._allocator.ref_counts[seq.block_table[first]] > 1
 
     def _copy_on_write(self, table: list[int], position: int) -> Move:
         src = table[position]

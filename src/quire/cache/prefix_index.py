@@ -18,11 +18,13 @@ Cost: O(1) a digest. Threads: none of it is locked.
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from quire._native import hash_blocks
 from quire.cache.paged_allocator import Move
 
 
+@lru_cache(maxsize=256)
 def root_digest(fingerprint: bytes, *, adapter: str = "", cache_salt: str = "") -> bytes:
     """The digest before the first block. Its parts are framed by their lengths, so none can pass for another."""
     root = hashlib.sha256()
@@ -50,7 +52,8 @@ class PrefixIndex:
         self.digests: dict[int, bytes] = {}
         """Page -> digest. For reading."""
         self._promises: dict[int, bytes] = {}
-        self._promised: Counter[bytes] = Counter()
+        self._promised: dict[bytes, int] = {}
+        """How many owners promise a digest."""
 
     def __len__(self) -> int:
         return len(self._pages)
@@ -95,13 +98,15 @@ class PrefixIndex:
     def promise(self, owner: int, digest: bytes | None) -> None:
         """`owner` will compute `digest` next, and no longer what it promised before. None promises nothing."""
         before = self._promises.pop(owner, None)
+        promised = self._promised
         if before is not None:
-            self._promised[before] -= 1
-            if not self._promised[before]:
-                del self._promised[before]
+            if promised[before] == 1:
+                del promised[before]
+            else:
+                promised[before] -= 1
         if digest is not None:
             self._promises[owner] = digest
-            self._promised[digest] += 1
+            promised[digest] = promised.get(digest, 0) + 1
 
     def is_promised(self, digest: bytes) -> bool:
         return digest in self._promised
