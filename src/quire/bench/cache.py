@@ -62,8 +62,8 @@ def cases(
 
 def explain(report: Report) -> str:
     lines = [
-        "A full block costs two compressions of SHA-256 at 16 tokens and 17 at 256 (30 ns each with SHA instructions), its",
-        "token ids one cache miss for every few ints of the list, and a new one an entry in each of two dicts.",
+        "A full block costs 2 compressions of SHA-256 at 16 tokens, 17 at 256 (30 ns each in SHA instructions), the",
+        "cache misses of reading its ints out of a list, and, where it is new, an entry in each of two dicts.",
     ]
     ours = {str(r.params): r for r in report.results if r.name == "sequences" and r.side == "quire"}
     for peer in (r for r in report.results if r.name == "sequences" and r.side != "quire"):
