@@ -45,6 +45,8 @@ class ServedSequences(RuleBasedStateMachine):
         self.plan: dict[int, int] = {}
         """Tokens that each sequence computes in the step being scheduled, by seq_id."""
         self.copies: list[tuple[int, int]] = []
+        self.forks: list[tuple[Sequence, Sequence]] = []
+        """(parent, child) of this step; the child takes part from the next one on."""
         self.next_id = 0
         self.announced: set[bytes] = set()
 
@@ -93,7 +95,8 @@ class ServedSequences(RuleBasedStateMachine):
             self.live.append(seq)
 
     def unplanned(self) -> list[Sequence]:
-        return [seq for seq in self.live if seq.seq_id not in self.plan and seq.num_uncomputed_tokens]
+        fresh = [child for _, child in self.forks]
+        return [s for s in self.live if s.num_uncomputed_tokens and s.seq_id not in self.plan and s not in fresh]
 
     @precondition(lambda self: self.unplanned())
     @rule(data=st.data(), chunk=st.integers(1, 20))
@@ -128,8 +131,10 @@ class ServedSequences(RuleBasedStateMachine):
         for seq in planned:
             for position in range(seq.num_computed_tokens, seq.num_computed_tokens + self.plan[seq.seq_id]):
                 self.kv[self.slot(seq, position)] = self.kv_of(seq, position)
-        for seq in planned:
             seq.num_computed_tokens += self.plan[seq.seq_id]
+        for parent, child in [pair for pair in self.forks if pair[0] in self.live and pair[1] in self.live]:
+            child.num_computed_tokens = parent.num_computed_tokens
+        for seq in [*planned, *(child for _, child in self.forks if child in self.live)]:
             self.check_reads_its_own_tokens(seq)
             if not seq.num_uncomputed_tokens and data.draw(st.booleans()):
                 seq.token_ids.append(data.draw(st.integers(0, 1)))
@@ -142,17 +147,19 @@ class ServedSequences(RuleBasedStateMachine):
     def end_step(self) -> None:
         self.plan.clear()
         self.copies.clear()
+        self.forks.clear()
 
-    @precondition(lambda self: not self.plan and self.live)
+    @precondition(lambda self: self.live)
     @rule(data=st.data())
     def fork(self, data: st.DataObject) -> None:
+        """Of a sequence whose tokens are all computed, or will be when the step being scheduled has run."""
         parent = data.draw(st.sampled_from(self.live))
-        if parent.num_computed_tokens // self.size >= len(parent.block_table) - 1:
+        if parent.num_uncomputed_tokens == self.plan.get(parent.seq_id, 0):
             child = parent.fork(self.next_seq_id(), 1)
             self.manager.fork(parent, child)
             self.model.fork(parent, child)
             self.live.append(child)
-            child.token_ids.append(data.draw(st.integers(0, 1)))
+            self.forks.append((parent, child))
 
     @precondition(lambda self: self.live)
     @rule(data=st.data(), comes_back=st.booleans())

@@ -121,14 +121,10 @@ class BlockManager:
 
     def needs_block(self, seq: Sequence) -> bool:
         """Whether `append` would take a block for the next token: a new one, or a copy of a shared one."""
-        return self._num_missing(seq) > 0 or self._writes_shared(seq)
+        return self._num_needed(seq) > 0
 
     def can_append(self, seq: Sequence) -> bool:
-        table = seq.block_table
-        missing = -(-len(seq.token_ids) // self.block_size) - len(table)
-        first = seq.num_computed_tokens // self.block_size
-        num_copies = first < len(table) and self._allocator.ref_counts[table[first]] > 1
-        return missing + num_copies <= 0 or missing + num_copies <= self._allocator.num_free
+        return self._num_needed(seq) <= self._allocator.num_free
 
     def append(self, seq: Sequence) -> Move | None:
         """Room for the KV of every token of `seq`. Returns the copy (src, dst) to make before that KV is written.
@@ -234,6 +230,14 @@ class BlockManager:
 
     def _num_blocks_for(self, seq: Sequence) -> int:
         return -(-len(seq.token_ids) // self.block_size)
+
+    def _num_needed(self, seq: Sequence) -> int:
+        """Blocks that `append` would take."""
+        table = seq.block_table
+        missing = -(-len(seq.token_ids) // self.block_size) - len(table)
+        first = seq.num_computed_tokens // self.block_size
+        is_copied = first < len(table) and self._allocator.ref_counts[table[first]] > 1
+        return max(missing, 0) + is_copied
 
     def _copy_on_write(self, table: list[int], position: int) -> Move:
         src = table[position]
