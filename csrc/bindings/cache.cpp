@@ -23,7 +23,8 @@ inline long one_digit_value(PyObject* item) {
   const auto* number = reinterpret_cast<const PyLongObject*>(item);
   return PyUnstable_Long_IsCompact(number) ? static_cast<long>(PyUnstable_Long_CompactValue(number)) : -1;
 #else
-  return PyLong_CheckExact(item) && Py_SIZE(item) == 1 ? reinterpret_cast<PyLongObject*>(item)->ob_digit[0] : -1;
+  if (!PyLong_CheckExact(item) || Py_SIZE(item) != 1) return -1;
+  return static_cast<long>(reinterpret_cast<PyLongObject*>(item)->ob_digit[0]);
 #endif
 }
 
