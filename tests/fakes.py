@@ -62,6 +62,12 @@ class FakeExecutor:
         pooled = [[float(sum(contexts[row])), float(len(contexts[row]))] for row in inputs.pooled_rows]
         return _logits([contexts[row] for row in inputs.sample_rows]), torch.tensor(pooled).reshape(-1, 2)
 
+    def resize(self, moves: np.ndarray, num_blocks: int) -> None:
+        blocks = self.stored.reshape(-1, self.block_size, 2)
+        for source, target in moves:
+            blocks[target] = blocks[source]
+        blocks[num_blocks:] = -1
+
     def close(self) -> None: ...
 
     def _contexts(self, inputs: ModelInput) -> list[list[int]]:

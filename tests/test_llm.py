@@ -253,7 +253,7 @@ def test_a_bad_request_among_good_ones_runs_nothing(llm: LLM) -> None:
 
 
 def test_unknown_knobs_are_answered_with_the_nearest(path: Path) -> None:
-    with pytest.raises(ConfigError, match="'max_num_seq' is not a knob.*Did you mean 'max_num_seqs'"):
+    with pytest.raises(ConfigError, match=r"'max_num_seq' is not a knob.*Did you mean 'max_num_seqs'"):
         LLM(path, max_num_seq=4)
 
 

@@ -49,6 +49,12 @@ class EngineConfig:
     memory_fraction: float = _knob(
         0.5, "The share of the memory still free after loading that the KV cache may take.", low=0.01, high=0.95
     )
+    min_free_memory: int | None = _knob(
+        None,
+        "Bytes that the system is to keep free: with less, the KV cache gives blocks back, and takes them again later. "
+        "Default: a 32nd of the memory. 0 never gives any back.",
+        low=0,
+    )
     enable_prefix_caching: bool = _knob(True, "Find and share the KV of prefixes that were computed before.")
     enforce_eager: bool = _knob(False, "Never capture steps for replay; for looking into a fault.")
     tensor_parallel_size: int = _knob(1, "Processes that share the model's weights between them.", low=1, high=64)

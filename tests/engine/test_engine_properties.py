@@ -62,6 +62,11 @@ class EngineMachine(RuleBasedStateMachine):
                 self.check(output)
             self.engine.check_invariants()
 
+    @rule(num_blocks=st.integers(10, 16))
+    def resize(self, num_blocks: int) -> None:
+        self.engine.resize_cache(num_blocks)
+        assert self.engine.scheduler.blocks.num_blocks == num_blocks
+
     @precondition(lambda self: self.alive)
     @rule(data=st.data())
     def abort(self, data: st.DataObject) -> None:
@@ -94,7 +99,8 @@ class EngineMachine(RuleBasedStateMachine):
                 self.check(output)
         assert not self.alive, "starved"
         assert not self.engine.has_unfinished
-        assert self.engine.scheduler.blocks.num_free_blocks == 16
+        blocks = self.engine.scheduler.blocks
+        assert blocks.num_free_blocks == blocks.num_blocks
 
 
 TestEngineMachine = EngineMachine.TestCase

@@ -13,7 +13,7 @@ import torch
 from quire.bench.harness import Case, Measurement
 from quire.config import EngineConfig
 from quire.engine.assembly import KVPlan, connect
-from quire.engine.batch import ModelInput
+from quire.engine.batch import Int64, ModelInput
 from quire.engine.engine import LLMEngine
 from quire.engine.outputs import OutputKind
 from quire.models.embedded import EMBEDDED_MODEL
@@ -38,6 +38,8 @@ class FreeModel:
         on_prompt_logits: Callable[[torch.Tensor], None] | None = None,  # noqa: ARG002  nobody asks for them here
     ) -> tuple[torch.Tensor, torch.Tensor]:
         return self._logits[: len(inputs.sample_rows)], self._logits[:0]
+
+    def resize(self, moves: Int64, num_blocks: int) -> None: ...
 
     def close(self) -> None: ...
 

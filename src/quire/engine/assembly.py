@@ -13,6 +13,7 @@ from quire.cache.block_manager import BlockManager
 from quire.config import EngineConfig
 from quire.engine.batch import InputBuilder
 from quire.engine.engine import LLMEngine
+from quire.engine.memory_guard import MemoryGuard
 from quire.engine.prompts import RequestChecker
 from quire.engine.runner import Executor, ModelExecutor, ModelRunner
 from quire.engine.sampler import Sampler
@@ -187,6 +188,8 @@ def connect(
         sampler,
         checker,
         tokenizer,
+        MemoryGuard(plan.num_bytes // plan.num_blocks, config.min_free_memory),
+        min_num_blocks=-(-plan.max_model_len // plan.block_size),
         next_seq_id=seq_ids.__next__,
         clock=clock,
         on_close=executor.close,

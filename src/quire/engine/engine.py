@@ -15,12 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from quire.engine.memory_guard import MemoryGuard
 from quire.engine.outputs import EmbeddingOutput, OutputKind, RequestMetrics, RequestOutput
 from quire.engine.prompts import PreparedRequest, Prompt, RequestChecker
 from quire.engine.requests import Generation, RequestState
 from quire.engine.runner import ModelRunner, StepResult
 from quire.engine.sampler import Sampler, TokenLogprobs
-from quire.errors import InvalidRequestError, shown
+from quire.errors import CapacityError, InvalidRequestError, shown
 from quire.models.tokenizer import Tokenizer
 from quire.sampling_params import SamplingParams
 from quire.scheduling.scheduler import ScheduledBatch, Scheduler
@@ -56,7 +57,9 @@ class LLMEngine:
         sampler: Sampler,
         checker: RequestChecker,
         tokenizer: Tokenizer | None,
+        memory_guard: MemoryGuard,
         *,
+        min_num_blocks: int,
         next_seq_id: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,
         on_close: Callable[[], None] = lambda: None,
@@ -69,6 +72,8 @@ class LLMEngine:
         self._next_seq_id = next_seq_id
         self._clock = clock
         self._on_close = on_close
+        self._memory_guard = memory_guard
+        self._block_limits = (min_num_blocks, scheduler.blocks.num_blocks)
         self._requests: dict[str, RequestState] = {}
         self._generations: dict[int, Generation] = {}
         self._embeddings: dict[str, Sequence] = {}
@@ -129,6 +134,7 @@ class LLMEngine:
     def step(self) -> list[Output]:
         """Runs what the scheduler chose. Returns the outputs that are due; may be empty."""
         started_s = self._clock()
+        self._mind_memory(started_s)
         batch = self.scheduler.schedule(started_s)
         if not batch.sequences:
             return []
@@ -147,6 +153,19 @@ class LLMEngine:
     def hold_until_s(self) -> float | None:
         """When nothing runs because waiting prompts are held back for company: until when."""
         return None if self.scheduler.running else self.scheduler.hold_until_s(self._clock())
+
+    def resize_cache(self, num_blocks: int) -> None:
+        """The KV cache has so many blocks from now on, at most as many as it began with. What runs is moved down, the
+        least urgent preempted where the rest is too small, and the memory above is given back to the system. Raises
+        CapacityError, and changes nothing, where not even one sequence would fit."""
+        low, high = self._block_limits
+        if not low <= num_blocks <= high:
+            raise CapacityError(f"The KV cache cannot have {num_blocks} blocks; allowed: {low} to {high}.")
+        moves, preempted = self.scheduler.resize(num_blocks, self._clock())
+        self._counters["preemptions"] += len(preempted)
+        for seq in preempted:
+            self._runner.release(seq)
+        self._runner.resize(moves, num_blocks)
 
     def close(self) -> None:
         """Aborts everything and gives the model and its cache back."""
@@ -256,6 +275,13 @@ class LLMEngine:
         return outputs
 
     # ── bookkeeping ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _mind_memory(self, now_s: float) -> None:
+        num_blocks = self.scheduler.blocks.num_blocks
+        wanted = self._memory_guard.wanted_blocks(num_blocks, self._block_limits, now_s)
+        if wanted != num_blocks:
+            log.info("the KV cache goes from %d to %d blocks", num_blocks, wanted)
+            self.resize_cache(wanted)
 
     def _new_sequence(self, request_id: str, prepared: PreparedRequest, *, is_pooling: bool = False) -> Sequence:
         if request_id in self._requests or request_id in self._embeddings:

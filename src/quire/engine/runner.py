@@ -9,13 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from quire.engine.batch import InputBuilder, ModelInput, num_scored_prompt_tokens
+from quire.cache.paged_allocator import Move
+from quire.engine.batch import InputBuilder, Int64, ModelInput, num_scored_prompt_tokens
 from quire.engine.sampler import Sampler, SamplerOutput, TokenLogprobs, prompt_logprobs
 from quire.kernels import copy_blocks
 from quire.layers.attention import AttentionInput
+from quire.memory.buffers import release_pages
 from quire.memory.device import set_threads
 from quire.scheduling.scheduler import ScheduledBatch
 from quire.sequence import Sequence
@@ -37,6 +40,8 @@ class Executor(Protocol):
         self, inputs: ModelInput, on_prompt_logits: Callable[[Tensor], None] | None = None
     ) -> tuple[Tensor, Tensor]: ...
 
+    def resize(self, moves: Int64, num_blocks: int) -> None: ...
+
     def close(self) -> None: ...
 
 
@@ -48,6 +53,14 @@ class ModelExecutor:
         self._kv = kv
         self._num_threads = num_threads
         self._thread_id: int | None = None
+
+    def resize(self, moves: Int64, num_blocks: int) -> None:
+        """Makes the copies `moves` `[C, 2]`, and gives the memory of all blocks from `num_blocks` on back to the
+        system. The address range stays, so growing again costs nothing until it is written."""
+        if len(moves):
+            copy_blocks(self._kv, torch.from_numpy(moves))
+        surplus = self._kv[num_blocks:]
+        release_pages(surplus.data_ptr(), surplus.numel() * surplus.itemsize)
 
     def close(self) -> None:
         """Gives the weights and the cache back; nothing can be executed after it."""
@@ -104,6 +117,11 @@ class ModelRunner:
         logits, pooled = self._executor.execute(inputs, scorer)
         sampled = self._sampler.sample(logits, batch.samples)
         return StepResult(sampled, pooled, scorer.by_sequence() if scorer is not None else {})
+
+    def resize(self, moves: list[Move], num_blocks: int) -> None:
+        """Blocks were moved down, and those from `num_blocks` on are given up."""
+        self._builder.forget_tables()
+        self._executor.resize(np.array(moves, dtype=np.int64).reshape(-1, 2), num_blocks)
 
     def release(self, seq: Sequence) -> None:
         """The sequence will not run again."""

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from quire.engine.batch import ModelInput
+from quire.engine.batch import Int64, ModelInput
 from quire.engine.runner import ModelExecutor
 from quire.errors import EngineClosedError
 from quire.models import load
@@ -55,8 +55,13 @@ class Step(msgspec.Struct, tag=True):
     arrays: dict[str, Array]
 
 
+class Resize(msgspec.Struct, tag=True):
+    moves: Array
+    num_blocks: int
+
+
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Begin | Step).decode
+_decode = msgspec.msgpack.Decoder(Begin | Step | Resize).decode
 
 
 class ParallelExecutor:
@@ -71,6 +76,10 @@ class ParallelExecutor:
     ) -> tuple[Tensor, Tensor]:
         self._workers.send(Step({name: _pack(getattr(inputs, name)) for name in inputs.__slots__}))
         return self._local.execute(inputs, on_prompt_logits)
+
+    def resize(self, moves: Int64, num_blocks: int) -> None:
+        self._workers.send(Resize(_pack(moves), num_blocks))
+        self._local.resize(moves, num_blocks)
 
     def close(self) -> None:
         self._workers.close()
@@ -95,7 +104,7 @@ class WorkerGroup:
             Sender([ours]).send(_encode(spec))
         self._sender = Sender(ends)
 
-    def send(self, message: Begin | Step) -> None:
+    def send(self, message: Begin | Step | Resize) -> None:
         self._sender.send(_encode(message))
 
     def close(self) -> None:
@@ -131,6 +140,9 @@ def serve(receiver: Receiver) -> None:
         if isinstance(message, Begin):
             kv = torch.empty(message.kv_shape, dtype=getattr(torch, message.kv_dtype))
             executor = ModelExecutor(loaded.model, kv, num_threads=spec.num_threads)
+        elif isinstance(message, Resize):
+            assert executor is not None
+            executor.resize(_unpack(message.moves), message.num_blocks)
         else:
             assert executor is not None
             executor.execute(ModelInput(**{name: _unpack(array) for name, array in message.arrays.items()}))

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from quire.cache.block_manager import BlockManager, PrefixMatch
+from quire.cache.paged_allocator import Move
 from quire.scheduling.indexed_heap import IndexedHeap
 from quire.scheduling.priority import Policy, settle
 from quire.sequence import FinishReason, Sequence, SequenceStatus
@@ -122,6 +123,20 @@ class Scheduler:
         for parent, child in batch.forks:
             child.num_computed_tokens = parent.num_computed_tokens
 
+    def resize(self, num_blocks: int, now_s: float) -> tuple[list[Move], list[Sequence]]:
+        """The cache has so many blocks from now on. Returns the block copies to make before the next step, and who was
+        preempted because the rest is too small. REQUIRES: `num_blocks` hold the longest sequence there may be."""
+        surplus = self.blocks.num_blocks - num_blocks
+        if surplus <= 0:
+            self.blocks.grow(-surplus)
+            return [], []
+        preempted = []
+        while self.blocks.num_free_blocks < surplus:
+            victim = self._least_urgent(now_s)
+            self._preempt(victim, now_s)
+            preempted.append(victim)
+        return self.blocks.shrink(surplus, self.running.values()), preempted
+
     def hold_until_s(self, now_s: float) -> float | None:
         """When the waiting prompts are held back for company, the time at which that ends; else None. A batch closes
         when it is full or when its oldest request has waited `max_wait_ms`."""
@@ -148,10 +163,13 @@ class Scheduler:
     ) -> None:
         """Preempts the least urgent until every decode that needs a block can have one."""
         while self.blocks.num_free_blocks < sum(map(self.blocks.needs_block, decodes)):
-            victim = max(self.running.values(), key=lambda seq: (self.policy.key(seq, now_s), seq.seq_id))
+            victim = self._least_urgent(now_s)
             (decodes if victim in decodes else prefills).remove(victim)
             self._preempt(victim, now_s)
             batch.preempted.append(victim)
+
+    def _least_urgent(self, now_s: float) -> Sequence:
+        return max(self.running.values(), key=lambda seq: (self.policy.key(seq, now_s), seq.seq_id))
 
     def _preempt(self, seq: Sequence, now_s: float) -> None:
         del self.running[seq.seq_id]
