@@ -1,4 +1,4 @@
-# make run    generate from the model that Quire carries (PROMPT="…" to choose the words)
+# make run    ask the model that Quire carries (PROMPT="…" to choose the question)
 # make test   run the tests (TESTS=tests/cache for some of them)
 # make check  lint, format, types, import contract, C++ format, native stubs, rules of the house
 # make native rebuild the C++ core · make stubs  write what is made from code: type stubs, tables of knobs
@@ -12,8 +12,9 @@ PYTHON ?=
 CXX ?= g++
 VENV ?= .venv
 TORCH_INDEX ?=
-PROMPT ?= Once upon a time
+PROMPT ?= The lighthouse at Brill was built in 1843 by the harbour guild.\n\nQuestion: When was the lighthouse built?
 TESTS ?= tests
+export PROMPT
 FREE_GB := 3
 
 BIN := $(VENV)/bin
@@ -27,7 +28,7 @@ PACKAGING := pyproject.toml constraints.txt
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.native
-	@$(BIN)/quire generate "$(PROMPT)"
+	@printf '%b' "$$PROMPT" | $(BIN)/quire generate --chat --temperature 0 --max-tokens 64
 
 test: $(VENV)/.developer $(VENV)/.native
 	@echo "==> Running the tests"

@@ -10,21 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from quire.cli.app import app
+from quire.config import EngineConfig
+from quire.engine.outputs import CompletionOutput, RequestOutput
 from quire.errors import ModelLoadError
 from quire.sampling_params import SamplingParams
-
-
-@dataclass
-class Completion:
-    text: str
-    logprobs: None = None
-
-
-@dataclass
-class Output:
-    prompt: str
-    outputs: list[Completion]
-    prompt_logprobs: None = None
 
 
 @dataclass
@@ -48,10 +37,22 @@ class FakeLLM:
     def __exit__(self, *_: object) -> None:
         self.is_closed = True
 
-    def generate(self, prompts: Sequence[str], params: SamplingParams, *, use_tqdm: bool) -> Iterator[Output]:
+    @property
+    def tokenizer(self) -> "FakeLLM":
+        return self
+
+    @property
+    def config(self) -> EngineConfig:
+        return EngineConfig(**self.knobs)
+
+    def apply_chat_template(self, messages: Sequence[dict[str, str]], template: str | None) -> str:
+        return f"{template or '?'}({messages[0]['role']}: {messages[0]['content']})"
+
+    def generate(self, prompts: Sequence[str], params: SamplingParams, *, use_tqdm: bool) -> Iterator[RequestOutput]:
         for prompt in prompts:
             self.asked.append((prompt, params))
-            yield Output(prompt, [Completion(prompt[::-1])] * params.n)
+            completions = [CompletionOutput(i, prompt[::-1], [i]) for i in range(params.n)]
+            yield RequestOutput("id", prompt, [1, 2], completions, is_finished=True)
 
 
 def run(*arguments: str, stdin: str | None = None) -> tuple[str, FakeLLM]:
@@ -85,12 +86,37 @@ def test_flags_reach_the_sampling_parameters_and_the_engine() -> None:
     assert (llm.model, llm.knobs) == ("m", {"max_num_seqs": 4, "seed": 9})
 
 
+def test_chat_puts_the_template_of_the_model_or_of_the_flag_round_each_prompt() -> None:
+    assert [prompt for prompt, _ in run("hello", "there", "--chat")[1].asked] == ["?(user: hello)", "?(user: there)"]
+    assert run("hello", "--chat", "--chat-template", "T")[1].asked[0][0] == "T(user: hello)"
+
+
 def test_json_is_one_object_per_prompt_without_what_is_absent() -> None:
     out, _ = run("ab", "c", "--json", "--n", "2")
-    assert [json.loads(line) for line in out.splitlines()] == [
-        {"prompt": "ab", "outputs": [{"text": "ba"}] * 2},
-        {"prompt": "c", "outputs": [{"text": "c"}] * 2},
-    ]
+    first, second = (json.loads(line) for line in out.splitlines())
+    assert first == {
+        "request_id": "id",
+        "prompt": "ab",
+        "prompt_token_ids": [1, 2],
+        "outputs": [{"index": 0, "text": "ba", "token_ids": [0]}, {"index": 1, "text": "ba", "token_ids": [1]}],
+        "is_finished": True,
+    }
+    assert second["prompt"] == "c"
+
+
+def test_the_model_we_carry_answers_alike_in_text_and_json() -> None:
+    line = ["generate", "Once upon a time", "--temperature", "0", "--max-tokens", "4"]
+    text = CliRunner().invoke(app, line)
+    (found,) = json.loads(CliRunner().invoke(app, [*line, "--json", "--logprobs", "1"]).stdout)["outputs"]
+    assert text.stdout == found["text"] + "\n"
+    assert len(found["token_ids"]) == len(found["logprobs"]) == 4
+    assert found["finish_reason"] == "length"
+
+
+def test_an_empty_prompt_is_refused_in_one_line() -> None:
+    result = CliRunner().invoke(app, ["--log-level", "error", "generate", ""])
+    assert result.exit_code == 2
+    assert "error: The prompt is empty" in result.stderr
 
 
 @pytest.mark.parametrize("model", ["bad"])

@@ -16,6 +16,7 @@ from quire.sampling_params import SamplingParams
 
 if TYPE_CHECKING:
     from quire.engine.outputs import RequestOutput
+    from quire.engine.prompts import Prompt
     from quire.llm import LLM
 
 
@@ -29,6 +30,10 @@ def generate(
     model: Annotated[
         str | None, typer.Option(help="A Hugging Face directory, a GGUF file or a hub id. Default: the one we carry.")
     ] = None,
+    is_chat: Annotated[
+        bool,
+        typer.Option("--chat", help="Each prompt is a user's message; the model's chat template goes round it."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per prompt, with token ids.")] = False,
     *,
     sampling: dict[str, Any],
@@ -41,10 +46,11 @@ def generate(
     texts = _read_prompts(prompts or [], file or [])
     params = SamplingParams(**sampling)
     with _llm_class(ctx)(model, show_progress=sys.stderr.isatty(), **engine) as llm:
-        if sys.stdout.isatty() and not as_json and len(texts) == 1 and params.n == 1:
-            _stream(llm, texts[0], params)
+        asked: list[Prompt] = [_as_message(llm, text) for text in texts] if is_chat else [*texts]
+        if sys.stdout.isatty() and not as_json and len(asked) == 1 and params.n == 1:
+            _stream(llm, asked[0], params)
         else:
-            _print(llm.generate(texts, params, use_tqdm=sys.stderr.isatty()), as_json)
+            _print(llm.generate(asked, params, use_tqdm=sys.stderr.isatty()), as_json)
 
 
 def _read_prompts(arguments: Sequence[str], files: Sequence[Path]) -> list[str]:
@@ -73,7 +79,12 @@ def _llm_class(ctx: typer.Context) -> "Callable[..., LLM]":
     return brought
 
 
-def _stream(llm: "LLM", prompt: str, params: SamplingParams) -> None:
+def _as_message(llm: "LLM", text: str) -> "Prompt":
+    message = {"role": "user", "content": text}
+    return llm.tokenizer.apply_chat_template([message], template=llm.config.chat_template)
+
+
+def _stream(llm: "LLM", prompt: "Prompt", params: SamplingParams) -> None:
     for output in llm.stream(prompt, params):
         for completion in output.outputs:
             sys.stdout.write(completion.text)
