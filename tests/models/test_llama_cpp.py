@@ -4,6 +4,7 @@ import gguf
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from quire.errors import ModelLoadError
 from quire.models import load
@@ -176,3 +177,15 @@ def test_what_cannot_be_run_is_named(edit, message, tmp_path):
     path = edited(write_tiny_gguf(tmp_path / "m.gguf", tiny_model("qwen3")), **edit)
     with pytest.raises(ModelLoadError, match=message):
         load(path, group=SingleGroup())
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])
+def test_transformers_reads_the_same_model_from_the_file(architecture, tmp_path):
+    """Its GGUF reader was written by others against files of llama.cpp. It takes every Qwen3 head for 128 wide."""
+    sizes = {"head_dim": 128} if architecture == "qwen3" else {}
+    path = write_tiny_gguf(tmp_path / "m.gguf", tiny_model(architecture, **sizes), "Q8_0")
+    oracle = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="m.gguf", dtype=torch.float32).eval()
+    prompt = random_prompts(320, [23])[0]
+    with torch.inference_mode():
+        expected = oracle(torch.tensor([prompt])).logits[0].log_softmax(-1)
+    torch.testing.assert_close(logprobs_of(path, dtype="float32")[0], expected, rtol=0, atol=1e-4)
