@@ -94,7 +94,7 @@ class GrammarCompiler:
         return matcher
 
     def _build_vocabulary(self) -> LLTokenizer:
-        ends = sorted(self._tokenizer.eos_token_ids)
+        ends = sorted(i for i in self._tokenizer.eos_token_ids if i < self._vocab_size)
         if not ends:
             raise InvalidRequestError(
                 "Structured output needs an end-of-sequence token, and this model's tokenizer names none.",

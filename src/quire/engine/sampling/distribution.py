@@ -93,23 +93,28 @@ def draw_filtered(
 
 
 def _floor(heaviest_RK: Tensor, weights_RV: Tensor, filters: Filters) -> Tensor:
-    """The least weight that passes, exact where it is above the last candidate's weight."""
-    num_candidates = heaviest_RK.shape[1]
-    top_k_R = filters.top_k
+    """The least weight that passes, exact where it is above the last candidate's weight.
+
+    min_p and top_k come first; what they leave is `open` where it reaches beyond the candidates. Its nucleus is known
+    where it is not open, and where they drop nothing, because the mass of the whole row is known.
+    """
+    num_candidates, vocab_size = heaviest_RK.shape[1], weights_RV.shape[1]
+    top_k_R = filters.top_k.clamp(max=vocab_size)
     kth_R = heaviest_RK.gather(1, (top_k_R - 1).clamp(0, num_candidates - 1).unsqueeze(1)).squeeze(1)
-    is_kth_known_R = (top_k_R > 0) & (top_k_R <= num_candidates)
-    floor_R = torch.where(is_kth_known_R, kth_R, 0.0).maximum(filters.min_p)
+    floor_R = torch.where((top_k_R > 0) & (top_k_R <= num_candidates), kth_R, 0.0).maximum(filters.min_p)
+    # Weights that underflow cannot be drawn; without a floor above them a cold row would look for its k-th token there.
+    floor_R = floor_R.clamp(min=_TINY)
+    is_open_R = heaviest_RK[:, -1] >= floor_R
+    drops_R = (top_k_R > 0) | (filters.min_p > 0)
 
     kept_RK = torch.where(heaviest_RK >= floor_R.unsqueeze(1), heaviest_RK, 0.0)
     mass_RK = kept_RK.cumsum(1, dtype=torch.float64)
     whole_R = _over_blocks(weights_RV, lambda block: block.sum(-1)).sum(1, dtype=torch.float64)
-    # A floor so far means that the kept tokens are all among the candidates, or that the row is done again with more.
-    total_R = torch.where(floor_R > 0, mass_RK[:, -1], whole_R)
+    total_R = torch.where(is_open_R & ~drops_R, whole_R, mass_RK[:, -1])
     nucleus_R = (mass_RK < (filters.top_p * total_R).unsqueeze(1)).sum(1).clamp(max=num_candidates - 1)
     edge_R = kept_RK.gather(1, nucleus_R.unsqueeze(1)).squeeze(1)
-    floor_R = floor_R.maximum(torch.where(filters.top_p < 1, edge_R, 0.0))
-    # Weights that underflow cannot be drawn; without a floor above them a cold row would look for its k-th token there.
-    return floor_R.clamp(min=_TINY)
+    is_known_R = ~(is_open_R & drops_R) if num_candidates < vocab_size else torch.ones_like(is_open_R)
+    return torch.where((filters.top_p < 1) & is_known_R, edge_R, floor_R)
 
 
 def _draw_candidates(heaviest_RK: Tensor, ids_RK: Tensor, floor_R: Tensor, uniforms_R: Tensor) -> Tensor:
@@ -135,9 +140,7 @@ def _over_blocks(rows_RV: Tensor, reduce: Callable[[Tensor], Tensor]) -> Tensor:
     tail_RK = rows_RV[:, num_full * _BLOCK :]
     parts = []
     if num_full:
-        full_RBK = rows_RV.as_strided(
-            (rows_RV.shape[0], num_full, _BLOCK), (rows_RV.stride(0), _BLOCK * rows_RV.stride(1), rows_RV.stride(1))
-        )
+        full_RBK = rows_RV[:, : num_full * _BLOCK].view(rows_RV.shape[0], num_full, _BLOCK)
         parts.append(reduce(full_RBK))
     if tail_RK.shape[1]:
         parts.append(reduce(tail_RK).unsqueeze(1))
