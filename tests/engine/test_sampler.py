@@ -98,7 +98,7 @@ def test_draws_follow_the_distribution(params: dict[str, Any]) -> None:
     assert chi_square < 37.4
 
 
-@settings(deadline=None, max_examples=600)
+@settings(deadline=None, max_examples=250)
 @example(seed=1, vocab_size=3000, scale=0.5, is_rounded=False, temperature=1.0, top_k=200, top_p=0.1, min_p=0.0)
 @example(seed=1, vocab_size=200, scale=0.5, is_rounded=False, temperature=1.0, top_k=150, top_p=0.5, min_p=0.0)
 @example(seed=2, vocab_size=3000, scale=0.1, is_rounded=False, temperature=1.0, top_k=200, top_p=0.05, min_p=0.9)
