@@ -42,10 +42,11 @@ void parallel_ranges(int64_t n, int64_t grain, Body&& body) {
 #endif
 }
 
-// body(i) for every i in [0, n), handed out one at a time in order, for work whose items differ.
+// body(i) for every i in [0, n), handed out one at a time in order, for work whose items differ; on `limit` threads at
+// most.
 template <class Body>
-void parallel_items(int64_t n, Body&& body) {
-  const int threads = static_cast<int>(std::min<int64_t>(max_threads(), n));
+void parallel_items(int64_t n, Body&& body, int limit = max_threads()) {
+  const int threads = static_cast<int>(std::min<int64_t>(std::min(limit, max_threads()), n));
   std::atomic<int64_t> next{0};
   const auto work = [&] {
     for (int64_t i = next.fetch_add(1); i < n; i = next.fetch_add(1)) body(i);

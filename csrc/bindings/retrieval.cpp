@@ -2,6 +2,8 @@
 
 #include "bindings/retrieval.h"
 
+#include <system_error>
+
 #include "bindings/rooms.h"
 #include "retrieval/errors.h"
 
@@ -22,9 +24,12 @@ void bind_retrieval(nb::module_& m) {
       raise_as("InvalidRequestError", invalid.what());
     } catch (const retrieval::CorruptIndex& corrupt) {
       raise_as("CorruptIndexError", corrupt.what());
+    } catch (const std::system_error& failed) {
+      PyErr_SetObject(PyExc_OSError, nb::make_tuple(failed.code().value(), failed.what()).ptr());
     }
   });
   bind_count_min(m);
+  bind_hnsw(m);
 }
 
 }  // namespace quire

@@ -1,0 +1,207 @@
+// The file of an index: a header, then five tables, each on a page of its own, in the layout that memory has.
+//
+//   Header      what is where, with the checksum of every table and its own
+//   nodes       Node[num_slots]                     ┐
+//   ground      uint32[num_slots][2M]               │ what could lead a walk astray: checked when loaded
+//   upper       uint32[num_upper_rows][M]           ┘
+//   codes       rows that walks read                ┐ checked by verify(): a flipped bit here misplaces one row
+//   vectors     float32 rows; absent for f32        ┘
+//
+// Saving writes a file beside the target, syncs it and renames it, so that the target is the old file or the new one.
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <system_error>
+
+#include "retrieval/errors.h"
+#include "retrieval/hash.h"
+#include "retrieval/hnsw.h"
+#include "retrieval/mapped_file.h"
+
+namespace quire::retrieval {
+namespace {
+
+constexpr uint64_t kMagic = 0x314e4845'52495551;  // "QUIREHN1"
+constexpr uint64_t kPage = 4096;
+constexpr int kNumTables = 5, kNumCheckedAtLoad = 3;
+
+struct Table {
+  uint64_t offset, num_rows, row_bytes, checksum;
+};
+
+struct Header {
+  uint64_t magic;
+  HnswOptions options;
+  uint32_t num_slots, num_upper_rows, num_dead;
+  Entry entry;
+  uint64_t num_drawn;
+  int64_t next_id;
+  std::array<Table, kNumTables> tables;
+  uint64_t checksum;  // of all bytes before it
+};
+static_assert(std::is_trivially_copyable_v<Header> && sizeof(Header) <= kPage);
+
+uint64_t header_checksum(const Header& header) { return hash_bytes(&header, offsetof(Header, checksum), kMagic); }
+
+// Chunk by chunk, since in memory a table is not in one piece.
+uint64_t table_checksum(const uint8_t* data, const Table& table) {
+  if (table.num_rows == 0) return 0;
+  const uint64_t piece = ChunkedRows::rows_per_chunk(table.row_bytes);
+  uint64_t checksum = table.num_rows;
+  for (uint64_t begin = 0; begin < table.num_rows; begin += piece) {
+    const uint64_t num_bytes = std::min(piece, table.num_rows - begin) * table.row_bytes;
+    checksum = hash_bytes(data + begin * table.row_bytes, num_bytes, checksum);
+  }
+  return checksum;
+}
+
+// A file being written; removed unless it was committed.
+class NewFile {
+ public:
+  explicit NewFile(const std::string& path) : target_(path), path_(path + ".new." + std::to_string(::getpid())) {
+    file_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (file_ < 0) fail(path_);
+  }
+  ~NewFile() {
+    if (file_ < 0) return;
+    ::close(file_);
+    ::unlink(path_.c_str());
+  }
+  NewFile(const NewFile&) = delete;
+  NewFile& operator=(const NewFile&) = delete;
+
+  void write(const void* data, uint64_t num_bytes, uint64_t offset) {
+    const auto* bytes = static_cast<const uint8_t*>(data);
+    while (num_bytes > 0) {
+      const ssize_t written = ::pwrite(file_, bytes, num_bytes, static_cast<off_t>(offset));
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) fail(path_);
+      bytes += written, offset += written, num_bytes -= written;
+    }
+  }
+
+  void commit(uint64_t size) {
+    if (::ftruncate(file_, static_cast<off_t>(size)) != 0 || ::fsync(file_) != 0) fail(path_);
+    if (::rename(path_.c_str(), target_.c_str()) != 0) fail(target_);
+    ::close(file_);
+    file_ = -1;
+    sync_directory();
+  }
+
+ private:
+  [[noreturn]] static void fail(const std::string& path) {
+    throw std::system_error(errno, std::generic_category(), path);
+  }
+  void sync_directory() const {
+    const size_t slash = target_.rfind('/');
+    const std::string directory = slash == std::string::npos ? "." : target_.substr(0, slash + 1);
+    const int handle = ::open(directory.c_str(), O_RDONLY | O_CLOEXEC);
+    if (handle < 0) fail(directory);
+    const bool is_synced = ::fsync(handle) == 0;
+    ::close(handle);
+    if (!is_synced) fail(directory);
+  }
+
+  std::string target_, path_;
+  int file_ = -1;
+};
+
+uint64_t next_page(uint64_t offset) { return (offset + kPage - 1) / kPage * kPage; }
+
+Table write_table(NewFile& file, const ChunkedRows& rows, uint64_t num_rows, uint64_t offset) {
+  Table table{offset, num_rows, rows.row_bytes(), num_rows};
+  for (uint64_t begin = 0; begin < num_rows; begin += rows.rows_per_chunk()) {
+    const uint64_t num_bytes = std::min<uint64_t>(rows.rows_per_chunk(), num_rows - begin) * rows.row_bytes();
+    const uint8_t* data = rows.row(static_cast<uint32_t>(begin));
+    file.write(data, num_bytes, offset + begin * rows.row_bytes());
+    table.checksum = hash_bytes(data, num_bytes, table.checksum);
+  }
+  return table;
+}
+
+[[noreturn]] void refuse(const std::string& path, const std::string& why) {
+  throw CorruptIndex(path + ": " + why + "; rebuild the index from its vectors");
+}
+
+// Where every table must be, from the counts in the header.
+void check_header(const MappedFile& file, Header& header) {
+  if (file.size() < kPage) refuse(file.path(), "too short for an HNSW index");
+  std::memcpy(&header, file.data(), sizeof(header));
+  if (header.magic != kMagic) refuse(file.path(), "not an HNSW index of this version");
+  if (header.checksum != header_checksum(header)) refuse(file.path(), "its header is damaged");
+  for (const Table& table : header.tables) {
+    if (table.offset + table.num_rows * table.row_bytes > file.size()) refuse(file.path(), "cut short");
+  }
+}
+
+void check_tables(const MappedFile& file, const Header& header, int num_tables) {
+  static constexpr std::array<const char*, kNumTables> kNames{"nodes", "ground", "upper", "codes", "vectors"};
+  for (int i = 0; i < num_tables; ++i) {
+    const Table& table = header.tables[i];
+    if (table_checksum(file.data() + table.offset, table) == table.checksum) continue;
+    refuse(file.path(), std::string("its table '") + kNames[i] + "' is damaged");
+  }
+}
+
+}  // namespace
+
+void Hnsw::save(const std::string& path) const {
+  const std::lock_guard writer(writer_);
+  Header header;
+  std::memset(static_cast<void*>(&header), 0, sizeof(header));
+  header.magic = kMagic;
+  header.options = options_;
+  header.num_slots = graph_->num_slots();
+  header.num_upper_rows = graph_->num_upper_rows();
+  header.num_dead = num_dead_;
+  header.entry = graph_->entry();
+  header.num_drawn = num_drawn_;
+  header.next_id = next_id_;
+  NewFile file(path);
+  uint64_t end = kPage;
+  const auto append = [&](const ChunkedRows& rows, uint64_t num_rows) {
+    const Table table = write_table(file, rows, num_rows, next_page(end));
+    end = table.offset + num_rows * table.row_bytes;
+    return table;
+  };
+  header.tables = {append(graph_->nodes(), header.num_slots), append(graph_->ground(), header.num_slots),
+                   append(graph_->upper(), header.num_upper_rows), append(*codes_, header.num_slots),
+                   vectors_ ? append(*vectors_, header.num_slots) : Table{}};
+  header.checksum = header_checksum(header);
+  file.write(&header, sizeof(header), 0);
+  file.commit(next_page(end));
+}
+
+std::unique_ptr<Hnsw> Hnsw::load(const std::string& path) {
+  auto file = std::make_shared<MappedFile>(path);
+  Header header;
+  check_header(*file, header);
+  check_tables(*file, header, kNumCheckedAtLoad);
+  auto index = std::make_unique<Hnsw>(header.options);
+  const auto at = [&](int table) { return file->data() + header.tables[table].offset; };
+  index->graph_->map({at(0), at(1), at(2), header.num_slots, header.num_upper_rows, header.entry});
+  index->codes_->map(at(3), header.num_slots);
+  if (index->vectors_) index->vectors_->map(at(4), header.num_slots);
+  index->num_dead_ = header.num_dead;
+  index->num_drawn_ = header.num_drawn;
+  index->next_id_ = header.next_id;
+  index->ids_.reserve(header.num_slots - header.num_dead);
+  for (uint32_t slot = 0; slot < header.num_slots; ++slot) {
+    const Node& node = index->graph_->node(slot);
+    if (node.is_live()) index->ids_.set(node.id, slot);
+  }
+  index->file_ = std::move(file);
+  return index;
+}
+
+void Hnsw::verify(const std::string& path) {
+  const MappedFile file(path);
+  Header header;
+  check_header(file, header);
+  check_tables(file, header, kNumTables);
+}
+
+}  // namespace quire::retrieval
