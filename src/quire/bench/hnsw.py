@@ -82,8 +82,9 @@ def _clustered(count: int, dim: int) -> Array:
 
 
 def _unit(vectors: npt.NDArray[Any]) -> Array:
-    rows = np.asarray(vectors, dtype=np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    rows = np.array(vectors, dtype=np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows
 
 
 class Side(ABC):
