@@ -2,9 +2,11 @@
 // an ndarray argument costs more than many of these calls do. Strides of matrices are in elements, of caches in bytes.
 
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/tuple.h>
 
 #include <limits>
 #include <optional>
+#include <tuple>
 
 #include "bindings/rooms.h"
 #include "kernels/activation.h"
@@ -14,6 +16,7 @@
 #include "kernels/linear_int4.h"
 #include "kernels/linear_int8.h"
 #include "kernels/norm.h"
+#include "kernels/qkv.h"
 #include "kernels/rope.h"
 
 namespace nb = nanobind;
@@ -56,19 +59,46 @@ void bind_elementwise(nb::module_& m) {
       "x"_a, "out"_a, "rows"_a, "width"_a, "dtype"_a, nb::call_guard<nb::gil_scoped_release>());
 }
 
+// The layer's cache comes as (k, v, k_block_stride, v_block_stride, num_kv_heads, block_size, head_dim, dtype,
+// is_int8).
+using CacheFields = std::tuple<Address, Address, int64_t, int64_t, int64_t, int64_t, int64_t, int, bool>;
+
+KvCache cache_of(const CacheFields& fields) {
+  const auto& [k, v, k_block_stride, v_block_stride, num_kv_heads, block_size, head_dim, dtype, is_int8] = fields;
+  return {at<std::byte>(k), at<std::byte>(v),          k_block_stride, v_block_stride, num_kv_heads, block_size,
+          head_dim,         static_cast<DType>(dtype), is_int8};
+}
+
 void bind_kv(nb::module_& m) {
   m.def(
       "store_kv",
-      [](Address k, Address v, int64_t k_stride, int64_t v_stride, Address k_cache, Address v_cache,
-         int64_t k_block_stride, int64_t v_block_stride, Address slots, int64_t tokens, int64_t num_kv_heads,
-         int64_t block_size, int64_t head_bytes) {
-        store_kv({at<std::byte>(k), at<std::byte>(v), k_stride, v_stride, at<std::byte>(k_cache),
-                  at<std::byte>(v_cache), k_block_stride, v_block_stride, at<int64_t>(slots), tokens, num_kv_heads,
-                  block_size, head_bytes});
+      [](Address k, Address v, int64_t k_stride, int64_t v_stride, const CacheFields& cache, Address slots,
+         int64_t tokens) { store_kv({at(k), at(v), k_stride, v_stride, cache_of(cache), at<int64_t>(slots), tokens}); },
+      "k"_a, "v"_a, "k_stride"_a, "v_stride"_a, "cache"_a, "slots"_a, "tokens"_a,
+      nb::call_guard<nb::gil_scoped_release>());
+  m.def(
+      "prepare_qkv",
+      [](Address q, Address k, Address v, int64_t q_stride, int64_t k_stride, int64_t v_stride, Address positions,
+         Address cos_sin, Address q_norm, Address k_norm, float eps, const CacheFields& cache_fields, Address slots,
+         int64_t tokens, int64_t num_heads) {
+        const KvCache cache = cache_of(cache_fields);
+        const Rope rope{at(q),
+                        at(k),
+                        q_stride,
+                        k_stride,
+                        at<int64_t>(positions),
+                        at<float>(cos_sin),
+                        tokens,
+                        num_heads,
+                        cache.num_kv_heads,
+                        cache.head_dim,
+                        cache.dtype};
+        const StoreKv store{at(k), at(v), k_stride, v_stride, cache, at<int64_t>(slots), tokens};
+        prepare_qkv({rope, store, at(q_norm), at(k_norm), eps});
       },
-      "k"_a, "v"_a, "k_stride"_a, "v_stride"_a, "k_cache"_a, "v_cache"_a, "k_block_stride"_a, "v_block_stride"_a,
-      "slots"_a, "tokens"_a, "num_kv_heads"_a, "block_size"_a, "head_bytes"_a, nb::call_guard<nb::gil_scoped_release>(),
-      "Every stride is in bytes.");
+      "q"_a, "k"_a, "v"_a, "q_stride"_a, "k_stride"_a, "v_stride"_a, "positions"_a, "cos_sin"_a, "q_norm"_a, "k_norm"_a,
+      "eps"_a, "cache"_a, "slots"_a, "tokens"_a, "num_heads"_a, nb::call_guard<nb::gil_scoped_release>(),
+      "q_norm and k_norm are 0 where there is no norm.");
   m.def(
       "copy_blocks",
       [](Address kv, int64_t block_bytes, Address pairs, int64_t count) {
@@ -80,23 +110,20 @@ void bind_kv(nb::module_& m) {
 void bind_attention(nb::module_& m) {
   m.def(
       "paged_attention",
-      [](Address q, int64_t q_stride, Address out, Address k_cache, Address v_cache, int64_t k_block_stride,
-         int64_t v_block_stride, Address block_tables, Address context_lens, Address query_starts, int64_t table_width,
-         int64_t num_sequences, int64_t num_heads, int64_t num_kv_heads, int64_t head_dim, int64_t block_size,
-         std::optional<int64_t> window, float scale, int dtype) {
+      [](Address q, int64_t q_stride, Address out, const CacheFields& cache, Address block_tables, Address context_lens,
+         Address query_starts, int64_t table_width, int64_t num_sequences, int64_t num_heads,
+         std::optional<int64_t> window, float scale) {
         const AttentionLayout layout{at<int32_t>(block_tables),
                                      at<int32_t>(context_lens),
                                      at<int32_t>(query_starts),
                                      table_width,
                                      num_sequences,
-                                     block_size,
+                                     std::get<5>(cache),
                                      window.value_or(std::numeric_limits<int64_t>::max())};
-        paged_attention({at(q), q_stride, at(out), at<std::byte>(k_cache), at<std::byte>(v_cache), k_block_stride,
-                         v_block_stride, layout, num_heads, num_kv_heads, head_dim, scale, static_cast<DType>(dtype)});
+        paged_attention({at(q), q_stride, at(out), cache_of(cache), layout, num_heads, scale});
       },
-      "q"_a, "q_stride"_a, "out"_a, "k_cache"_a, "v_cache"_a, "k_block_stride"_a, "v_block_stride"_a, "block_tables"_a,
-      "context_lens"_a, "query_starts"_a, "table_width"_a, "num_sequences"_a, "num_heads"_a, "num_kv_heads"_a,
-      "head_dim"_a, "block_size"_a, "window"_a.none(), "scale"_a, "dtype"_a, nb::call_guard<nb::gil_scoped_release>());
+      "q"_a, "q_stride"_a, "out"_a, "cache"_a, "block_tables"_a, "context_lens"_a, "query_starts"_a, "table_width"_a,
+      "num_sequences"_a, "num_heads"_a, "window"_a.none(), "scale"_a, nb::call_guard<nb::gil_scoped_release>());
 }
 
 void bind_linear(nb::module_& m) {

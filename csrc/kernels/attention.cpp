@@ -17,14 +17,14 @@ int64_t attention_scratch_bytes(int64_t max_rows, int64_t head_dim) {
 }
 
 void paged_attention(const PagedAttention& args) {
-  const AttentionPlan plan = plan_attention(args.layout, args.group(), args.num_kv_heads, max_threads());
-  const int64_t scratch_bytes = attention_scratch_bytes(plan.max_queries * args.group(), args.head_dim);
+  const AttentionPlan plan = plan_attention(args.layout, args.group(), args.cache.num_kv_heads, max_threads());
+  const int64_t scratch_bytes = attention_scratch_bytes(plan.max_queries * args.group(), args.cache.head_dim);
   std::vector<PartialRow> partials(plan.num_slots * args.num_heads);
-  Scratch partial_outs(plan.num_slots * args.num_heads * args.head_dim * sizeof(float));
+  Scratch partial_outs(plan.num_slots * args.num_heads * args.cache.head_dim * sizeof(float));
   with_isa([&](auto isa) {
-    parallel_items(plan.tiles.size() * args.num_kv_heads, [&](int64_t i) {
-      attend_tile<isa()>(args, plan, plan.tiles[i / args.num_kv_heads], i % args.num_kv_heads, partials.data(),
-                         partial_outs.as<float>(), thread_scratch(scratch_bytes));
+    parallel_items(plan.tiles.size() * args.cache.num_kv_heads, [&](int64_t i) {
+      attend_tile<isa()>(args, plan, plan.tiles[i / args.cache.num_kv_heads], i % args.cache.num_kv_heads,
+                         partials.data(), partial_outs.as<float>(), thread_scratch(scratch_bytes));
     });
     constexpr int64_t kMergesWorthAThread = 4;
     parallel_ranges(plan.merges.size(), kMergesWorthAThread, [&](int64_t begin, int64_t end) {

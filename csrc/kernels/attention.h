@@ -3,6 +3,7 @@
 // Sequence s owns the query tokens [query_starts[s], query_starts[s+1]), which are the last of its context_lens[s]
 // tokens; the KV of all of them is already in the cache, at the blocks of row s of block_tables. A query at position p
 // sees the positions j with p - window < j <= p.
+// Over an int8 cache the products are taken with the integers, and the scales of the rows enter the scores and weights.
 //
 // The work is cut into tiles (attention_plan.h): some queries, all the query heads of one KV head, a range of keys. A
 // tile reads its K and V once. Where the keys of a query lie in several tiles, each leaves a partial result, and the
@@ -16,26 +17,20 @@
 
 #include "cpu_features.h"
 #include "kernels/attention_plan.h"
-#include "kernels/dtype.h"
+#include "kernels/kv_store.h"
 
 namespace quire {
 
 struct PagedAttention {
   const void* q;  // [tokens, num_heads, head_dim], rows q_stride elements apart
   int64_t q_stride;
-  void* out;                 // [tokens, num_heads, head_dim], contiguous
-  const std::byte* k_cache;  // [num_blocks, num_kv_heads, block_size, head_dim], blocks k_block_stride bytes apart
-  const std::byte* v_cache;
-  int64_t k_block_stride;
-  int64_t v_block_stride;
+  void* out;  // [tokens, num_heads, head_dim], contiguous
+  KvCache cache;
   AttentionLayout layout;
-  int64_t num_heads;  // a multiple of num_kv_heads
-  int64_t num_kv_heads;
-  int64_t head_dim;
+  int64_t num_heads;  // a multiple of the cache's
   float scale;
-  DType dtype;
 
-  int64_t group() const { return num_heads / num_kv_heads; }
+  int64_t group() const { return num_heads / cache.num_kv_heads; }
 };
 
 void paged_attention(const PagedAttention& args);

@@ -17,10 +17,11 @@
 
 namespace quire {
 
-template <Isa I, class T>
+// T is the format of queries and results, C of the cache's rows: T or int8_t.
+template <Isa I, class T, class C>
 class TileWalk {
   using V = Simd<I>;
-  using Packing = AttentionPacking<I, T>;
+  using Packing = AttentionPacking<I, T, C>;
   using Ops = typename Packing::Ops;
   using Unit = typename Ops::Unit;
 
@@ -32,9 +33,10 @@ class TileWalk {
         queries_(plan.queries.data() + tile.first_query),
         kv_head_(kv_head),
         rows_(tile.num_queries * args.group()),
-        steps_((args.head_dim + Ops::kDepth - 1) / Ops::kDepth),
-        query_units_(Packing::query_units(args.head_dim)),
-        out_width_((args.head_dim + kPanelColumns - 1) / kPanelColumns * kPanelColumns) {
+        dim_(args.cache.head_dim),
+        steps_((args.cache.head_dim + Ops::kDepth - 1) / Ops::kDepth),
+        query_units_(Packing::query_units(args.cache.head_dim)),
+        out_width_((args.cache.head_dim + kPanelColumns - 1) / kPanelColumns * kPanelColumns) {
     const auto take = [&]<class U>(U*& p, int64_t count) {
       p = reinterpret_cast<U*>(scratch);
       scratch += (count * sizeof(U) + 63) / 64 * 64;
@@ -51,14 +53,16 @@ class TileWalk {
 
   void run() {
     begin();
-    CacheRows<T> keys, values;
-    find_rows(tile_.from, args_.k_cache, args_.k_block_stride, keys);
+    CacheRows<C> keys, values;
+    find_rows(tile_.from, args_.cache.k, args_.cache.k_block_stride, keys);
     for (int64_t key = tile_.from; key < tile_.to; key += kKeyPanel) {
-      find_rows(key, args_.v_cache, args_.v_block_stride, values);
+      find_rows(key, args_.cache.v, args_.cache.v_block_stride, values);
       const int64_t first_row = first_row_that_sees(key);
+      keys.read_scales(dim_);
       score(first_row, keys, values);
-      for (int64_t r = first_row; r < rows_; ++r) advance_softmax(r, key, keys.count);
-      find_rows(key + kKeyPanel, args_.k_cache, args_.k_block_stride, keys);
+      values.read_scales(dim_);
+      for (int64_t r = first_row; r < rows_; ++r) advance_softmax(r, key, keys, values);
+      find_rows(key + kKeyPanel, args_.cache.k, args_.cache.k_block_stride, keys);
       add_weighted(first_row, values, keys);
     }
   }
@@ -66,10 +70,9 @@ class TileWalk {
   void write_whole() const {
     for (int64_t r = 0; r < rows_; ++r) {
       const int64_t head = kv_head_ * args_.group() + r % args_.group();
-      T* to =
-          static_cast<T*>(args_.out) + (queries_[r / args_.group()].token * args_.num_heads + head) * args_.head_dim;
+      T* to = static_cast<T*>(args_.out) + (queries_[r / args_.group()].token * args_.num_heads + head) * dim_;
       const auto factor = V::set(state_[r].total > 0.0f ? 1.0f / state_[r].total : 0.0f);
-      for_vectors<I>(args_.head_dim, [&](int64_t i, auto n) {
+      for_vectors<I>(dim_, [&](int64_t i, auto n) {
         store_n<I>(to + i, V::mul(load_n<I>(out_ + r * out_width_ + i, n), factor), n);
       });
     }
@@ -80,7 +83,7 @@ class TileWalk {
       const int64_t head = kv_head_ * args_.group() + r % args_.group();
       const int64_t slot = (tile_.first_slot + r / args_.group()) * args_.num_heads + head;
       partials[slot] = state_[r];
-      std::memcpy(partial_outs + slot * args_.head_dim, out_ + r * out_width_, args_.head_dim * sizeof(float));
+      std::memcpy(partial_outs + slot * dim_, out_ + r * out_width_, dim_ * sizeof(float));
     }
   }
 
@@ -92,40 +95,39 @@ class TileWalk {
     for (int64_t r = 0; r < rows_; ++r) {
       const int64_t head = kv_head_ * args_.group() + r % args_.group();
       const T* q = static_cast<const T*>(args_.q) + queries_[r / args_.group()].token * args_.q_stride;
-      Packing::pack_query(q + head * args_.head_dim, args_.head_dim, q_ + r * query_units_);
+      Packing::pack_query(q + head * dim_, dim_, q_ + r * query_units_);
       state_[r] = {-std::numeric_limits<float>::infinity(), 0.0f};
     }
     std::memset(out_, 0, rows_ * out_width_ * sizeof(float));
   }
 
   // The rows of up to 64 keys of the tile's range, from `key` on.
-  void find_rows(int64_t key, const std::byte* cache, int64_t block_stride, CacheRows<T>& rows) const {
-    const int64_t size = args_.layout.block_size, dim = args_.head_dim;
+  void find_rows(int64_t key, const std::byte* cache, int64_t block_stride, CacheRows<C>& rows) const {
+    const int64_t size = args_.cache.block_size, row_bytes = args_.cache.row_bytes();
     rows.count = std::clamp<int64_t>(tile_.to - key, 0, kKeyPanel);
     for (int64_t j = 0; j < rows.count;) {
       const int64_t offset = (key + j) % size, end = std::min(rows.count, j + size - offset);
-      const T* block = reinterpret_cast<const T*>(cache + tile_.blocks[(key + j) / size] * block_stride);
-      const T* row = block + (kv_head_ * size + offset) * dim;
-      for (; j < end; ++j, row += dim) rows.row[j] = row;
+      const std::byte* block = cache + tile_.blocks[(key + j) / size] * block_stride;
+      const std::byte* row = block + (kv_head_ * size + offset) * row_bytes;
+      for (; j < end; ++j, row += row_bytes) rows.row[j] = reinterpret_cast<const C*>(row);
     }
   }
 
-  void score(int64_t first_row, const CacheRows<T>& keys, const CacheRows<T>& next) {
+  void score(int64_t first_row, const CacheRows<C>& keys, const CacheRows<C>& next) {
     if (rows_ <= kUnpackedRows) {
-      with_head_dim(args_.head_dim, [&](auto dim) { Packing::score_keys(q_, rows_, keys, next, dim, scores_); });
+      with_head_dim(dim_, [&](auto dim) { Packing::score_keys(q_, rows_, keys, next, dim, scores_); });
     } else {
-      with_head_dim(args_.head_dim, [&](auto dim) { Packing::pack_keys(keys, next, dim, k_panel_); });
+      with_head_dim(dim_, [&](auto dim) { Packing::pack_keys(keys, next, dim, k_panel_); });
       multiply_keys(first_row);
     }
   }
 
-  void add_weighted(int64_t first_row, const CacheRows<T>& values, const CacheRows<T>& next) {
+  void add_weighted(int64_t first_row, const CacheRows<C>& values, const CacheRows<C>& next) {
     if (rows_ <= kUnpackedRows) {
-      with_head_dim(args_.head_dim, [&](auto dim) {
-        Packing::add_values(weights_, shrink_, rows_, values, next, dim, out_, out_width_);
-      });
+      with_head_dim(
+          dim_, [&](auto dim) { Packing::add_values(weights_, shrink_, rows_, values, next, dim, out_, out_width_); });
     } else {
-      with_head_dim(args_.head_dim, [&](auto dim) { Packing::pack_values(values, next, dim, v_panels_); });
+      with_head_dim(dim_, [&](auto dim) { Packing::pack_values(values, next, dim, v_panels_); });
       multiply_values(first_row, (values.count + Ops::kDepth - 1) / Ops::kDepth);
     }
   }
@@ -153,13 +155,18 @@ class TileWalk {
     });
   }
 
-  void advance_softmax(int64_t r, int64_t key, int64_t count) {
+  void advance_softmax(int64_t r, int64_t key, const CacheRows<C>& keys, const CacheRows<C>& values) {
     constexpr int kVectors = kKeyPanel / V::kWidth;
     const int64_t position = queries_[r / args_.group()].position;
     const int64_t oldest = position - std::min(position, args_.layout.window - 1);
-    const int64_t from = std::clamp<int64_t>(oldest - key, 0, count);
-    const int64_t to = std::clamp<int64_t>(position + 1 - key, from, count);
+    const int64_t from = std::clamp<int64_t>(oldest - key, 0, keys.count);
+    const int64_t to = std::clamp<int64_t>(position + 1 - key, from, keys.count);
     float* scores = scores_ + r * kKeyPanel;
+    if constexpr (CacheRows<C>::kHasScales) {
+      for (int64_t j = 0; j < kKeyPanel; j += V::kWidth) {
+        V::store(scores + j, V::mul(V::load(scores + j), V::load(keys.scale + j)));
+      }
+    }
     std::fill_n(scores, from, -std::numeric_limits<float>::infinity());
     std::fill_n(scores + to, kKeyPanel - to, -std::numeric_limits<float>::infinity());
 
@@ -176,6 +183,7 @@ class TileWalk {
     for (int n = 0; n < kVectors; ++n) {
       score[n] = V::exp(V::sub(score[n], V::set(base)));
       total = V::add(total, score[n]);
+      if constexpr (CacheRows<C>::kHasScales) score[n] = V::mul(score[n], V::load(values.scale + n * V::kWidth));
       V::store(reinterpret_cast<typename Ops::Element*>(weights_ + r * (kKeyPanel / Ops::kDepth)) + n * V::kWidth,
                score[n]);
     }
@@ -189,7 +197,7 @@ class TileWalk {
     for_row_tiles<RegisterTile<I>::kRows>(rows_ - first_row, [&](auto height, int64_t offset) {
       constexpr int kVectors = RegisterTile<I>::kVectors, kWidth = V::kWidth;
       const int64_t r0 = first_row + offset;
-      for (int64_t column = 0; column < args_.head_dim; column += kVectors * kWidth) {
+      for (int64_t column = 0; column < dim_; column += kVectors * kWidth) {
         typename Ops::Acc acc[height()][kVectors];
         float* out = out_ + r0 * out_width_ + column;
         for (int r = 0; r < height(); ++r) {
@@ -211,6 +219,7 @@ class TileWalk {
   const AttentionQuery* queries_;
   const int64_t kv_head_;
   const int64_t rows_;
+  const int64_t dim_;
   const int64_t steps_;        // units of a query row that count
   const int64_t query_units_;  // and with what fills its last vector
   const int64_t out_width_;    // head_dim in whole panels
@@ -227,13 +236,20 @@ class TileWalk {
 template <Isa I>
 void attend_tile(const PagedAttention& args, const AttentionPlan& plan, const AttentionTile& tile, int64_t kv_head,
                  PartialRow* partials, float* partial_outs, std::byte* scratch) {
-  with_dtype(args.dtype, [&]<class T>(T) {
-    TileWalk<I, T> walk(args, plan, tile, kv_head, scratch);
+  const auto attend = [&]<class T, class C>(T, C) {
+    TileWalk<I, T, C> walk(args, plan, tile, kv_head, scratch);
     walk.run();
     if (tile.is_whole) {
       walk.write_whole();
     } else {
       walk.write_partial(partials, partial_outs);
+    }
+  };
+  with_dtype(args.cache.dtype, [&]<class T>(T format) {
+    if (args.cache.is_int8) {
+      attend(format, int8_t{});
+    } else {
+      attend(format, format);
     }
   });
 }
@@ -242,7 +258,7 @@ template <Isa I>
 void merge_partials(const PagedAttention& args, const AttentionPlan& plan, int64_t begin, int64_t end,
                     const PartialRow* partials, const float* partial_outs) {
   using V = Simd<I>;
-  with_dtype(args.dtype, [&]<class T>(T) {
+  with_dtype(args.cache.dtype, [&]<class T>(T) {
     for (int64_t m = begin; m < end; ++m) {
       const AttentionMerge& merge = plan.merges[m];
       const int64_t* slots = plan.merge_slots.data() + merge.first;
@@ -253,12 +269,12 @@ void merge_partials(const PagedAttention& args, const AttentionPlan& plan, int64
         for (int64_t i = 0; i < merge.count; ++i) {
           total += partials[row(i)].total * std::exp(partials[row(i)].largest - largest);
         }
-        T* out = static_cast<T*>(args.out) + (merge.token * args.num_heads + head) * args.head_dim;
-        for_vectors<I>(args.head_dim, [&](int64_t c, auto n) {
+        T* out = static_cast<T*>(args.out) + (merge.token * args.num_heads + head) * args.cache.head_dim;
+        for_vectors<I>(args.cache.head_dim, [&](int64_t c, auto n) {
           auto acc = V::zero();
           for (int64_t i = 0; i < merge.count; ++i) {
             const auto factor = V::set(std::exp(partials[row(i)].largest - largest) / total);
-            acc = V::fma(factor, load_n<I>(partial_outs + row(i) * args.head_dim + c, n), acc);
+            acc = V::fma(factor, load_n<I>(partial_outs + row(i) * args.cache.head_dim + c, n), acc);
           }
           store_n<I>(out + c, acc, n);
         });

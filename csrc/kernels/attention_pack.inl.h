@@ -7,6 +7,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 
 #include "kernels/attention_plan.h"
 #include "kernels/panel.h"
@@ -16,14 +17,24 @@ namespace quire {
 
 // Rows of one head in the cache, and the rows that will be read next. Blocks lie anywhere, so the hardware cannot
 // foresee them: whoever reads row j asks for row j of what comes next.
-template <class T>
+template <class C>
 struct CacheRows {
-  const T* row[kKeyPanel];
+  static constexpr bool kHasScales = std::is_same_v<C, int8_t>;
+
+  const C* row[kKeyPanel];
   int64_t count = 0;
+  float scale[kHasScales ? kKeyPanel : 1];  // of each row, 0 beyond count
 
   QUIRE_INLINE void prefetch(int64_t j, auto dim) const {
     if (j >= count) return;
-    for (int64_t i = 0; i < dim; i += 64 / static_cast<int64_t>(sizeof(T))) __builtin_prefetch(row[j] + i, 0, 3);
+    for (int64_t i = 0; i < dim; i += 64 / static_cast<int64_t>(sizeof(C))) __builtin_prefetch(row[j] + i, 0, 3);
+  }
+
+  QUIRE_INLINE void read_scales(int64_t dim) {
+    if constexpr (kHasScales) {
+      for (int64_t j = 0; j < count; ++j) std::memcpy(&scale[j], row[j] + dim, sizeof(float));
+      std::fill(scale + count, scale + kKeyPanel, 0.0f);
+    }
   }
 };
 
@@ -35,7 +46,7 @@ QUIRE_INLINE void with_head_dim(int64_t dim, F&& f) {
   f(dim);
 }
 
-template <Isa I, class T>
+template <Isa I, class T, class C>
 struct AttentionPacking {
   using V = Simd<I>;
   using Ops = PanelOps<I, float>;
@@ -48,7 +59,7 @@ struct AttentionPacking {
   }
 
   // panel[i][j] = element i of key j
-  static QUIRE_INLINE void pack_keys(const CacheRows<T>& keys, const CacheRows<T>& next, auto dim, float* panel) {
+  static QUIRE_INLINE void pack_keys(const CacheRows<C>& keys, const CacheRows<C>& next, auto dim, float* panel) {
     for (int64_t j = 0; j < keys.count; ++j) {
       next.prefetch(j, dim);
       for_vectors<I>(dim, [&](int64_t i, auto n) {
@@ -63,7 +74,7 @@ struct AttentionPacking {
   }
 
   // panels[i / 64][j][i % 64] = element i of value j
-  static QUIRE_INLINE void pack_values(const CacheRows<T>& values, const CacheRows<T>& next, auto dim, float* panels) {
+  static QUIRE_INLINE void pack_values(const CacheRows<C>& values, const CacheRows<C>& next, auto dim, float* panels) {
     for (int64_t j = 0; j < values.count; ++j) {
       next.prefetch(j, dim);
       for_vectors<I>(dim, [&](int64_t i, auto n) {
@@ -74,7 +85,7 @@ struct AttentionPacking {
   }
 
   // scores[r][j] = q[r] · key j, without packing
-  static QUIRE_INLINE void score_keys(const float* q, int64_t rows, const CacheRows<T>& keys, const CacheRows<T>& next,
+  static QUIRE_INLINE void score_keys(const float* q, int64_t rows, const CacheRows<C>& keys, const CacheRows<C>& next,
                                       auto dim, float* scores) {
     for (int64_t j = 0; j < keys.count; ++j) {
       next.prefetch(j, dim);
@@ -90,7 +101,7 @@ struct AttentionPacking {
 
   // out[r] = out[r] · shrink[r] + Σ weights[r][j] · value j, without packing
   static QUIRE_INLINE void add_values(const float* weights, const float* shrink, int64_t rows,
-                                      const CacheRows<T>& values, const CacheRows<T>& next, auto dim, float* out,
+                                      const CacheRows<C>& values, const CacheRows<C>& next, auto dim, float* out,
                                       int64_t out_width) {
     for (int64_t r = 0; r < rows; ++r) {
       for_vectors<I>(dim, [&](int64_t i, auto) {

@@ -8,16 +8,26 @@
 
 namespace quire {
 
-template <>
-struct AttentionPacking<Isa::kAvx512, BFloat16> {
+template <class C>
+struct AttentionPacking<Isa::kAvx512, BFloat16, C> {
   using Ops = PanelOps<Isa::kAvx512, BFloat16>;
-  using Rows = CacheRows<BFloat16>;
+  using Rows = CacheRows<C>;
 
   // 32 elements from element i on, zeros beyond dim.
   static QUIRE_INLINE __m512i load_row(const BFloat16* row, int64_t i, auto dim) {
     const int64_t left = dim - i;
     if (left >= 32) return _mm512_loadu_si512(row + i);
     return _mm512_maskz_loadu_epi16(left <= 0 ? 0u : (1u << left) - 1, row + i);
+  }
+
+  // int8 as bfloat16, which holds every integer up to 256.
+  static QUIRE_INLINE __m512i load_row(const int8_t* row, int64_t i, auto dim) {
+    const int64_t left = dim - i;
+    const __mmask32 mask = left >= 32 ? ~__mmask32{0} : left <= 0 ? 0u : (1u << left) - 1;
+    const __m512i words = _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi8(mask, row + i));
+    const __m512 low = _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(_mm512_castsi512_si256(words)));
+    const __m512 high = _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(_mm512_extracti64x4_epi64(words, 1)));
+    return (__m512i)_mm512_cvtne2ps_pbh(high, low);
   }
 
   static int64_t query_units(int64_t dim) { return (dim + 31) / 32 * 16; }
@@ -79,7 +89,7 @@ struct AttentionPacking<Isa::kAvx512, BFloat16> {
         __m512 acc[16];
 #pragma GCC unroll 16
         for (int64_t i = 0; i < 16; ++i) {
-          const BFloat16* key = keys.row[std::min(j + i, last)];
+          const C* key = keys.row[std::min(j + i, last)];
           acc[i] = _mm512_setzero_ps();
           for (int64_t c = 0; c < dim; c += 32) {
             acc[i] = Ops::dot(acc[i], _mm512_loadu_si512(q + r * units + c / 2), load_row(key, c, dim));

@@ -27,6 +27,8 @@ QUIRE_INLINE size_t size_of(DType dtype) { return dtype == DType::kFloat32 ? 4 :
 
 QUIRE_INLINE float to_float(float x) { return x; }
 
+QUIRE_INLINE float to_float(int8_t x) { return static_cast<float>(x); }
+
 QUIRE_INLINE float to_float(BFloat16 x) { return std::bit_cast<float>(static_cast<uint32_t>(x.bits) << 16); }
 
 QUIRE_INLINE float to_float(Half x) {

@@ -1,10 +1,9 @@
 // One vector vocabulary for every instruction set: kernels are written once, over Simd<I>.
 //
 //   Simd<I>::F          kWidth floats
-//   load/store          from and to float, BFloat16 and Half; *_first(p, n) touch only the first n < kWidth elements
-//   fma(a, b, c)        a * b + c
-//   sum, max_of         across the vector
-//   exp                 relative error below 2e-7; exp(-inf) = 0
+//   load/store          from and to float, BFloat16 and Half, from int8_t; *_first(p, n) touch only the first n <
+//   kWidth elements fma(a, b, c)        a * b + c sum, max_of         across the vector exp                 relative
+//   error below 2e-7; exp(-inf) = 0
 //
 // Simd<kAvx2> and Simd<kAvx512> exist only inside translation units compiled for them (simd_avx2.h, simd_avx512.h).
 // Everything such a unit defines is a template over Isa or forced inline, so no two instruction sets share a symbol.

@@ -33,6 +33,9 @@ struct Simd<Isa::kAvx2> {
   static QUIRE_INLINE F load(const float* p) { return _mm256_loadu_ps(p); }
   static QUIRE_INLINE F load(const BFloat16* p) { return widen_bf16(_mm_loadu_si128((const __m128i*)p)); }
   static QUIRE_INLINE F load(const Half* p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p)); }
+  static QUIRE_INLINE F load(const int8_t* p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)p)));
+  }
   template <class T>
   static QUIRE_INLINE F load_first(const T* p, int n) {
     alignas(32) T copy[kWidth] = {};

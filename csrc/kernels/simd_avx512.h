@@ -26,6 +26,10 @@ struct Simd<Isa::kAvx512> {
   static QUIRE_INLINE F load(const float* p) { return _mm512_loadu_ps(p); }
   static QUIRE_INLINE F load(const BFloat16* p) { return widen_bf16(_mm256_loadu_si256((const __m256i*)p)); }
   static QUIRE_INLINE F load(const Half* p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p)); }
+  static QUIRE_INLINE F load(const int8_t* p) { return load_first(p, kWidth); }
+  static QUIRE_INLINE F load_first(const int8_t* p, int n) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(first(n), p)));
+  }
   static QUIRE_INLINE F load_first(const float* p, int n) { return _mm512_maskz_loadu_ps(first(n), p); }
   static QUIRE_INLINE F load_first(const BFloat16* p, int n) {
     return widen_bf16(_mm256_maskz_loadu_epi16(first(n), p));

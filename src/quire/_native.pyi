@@ -28,12 +28,14 @@ def rope(q: int, k: int, q_stride: int, k_stride: int, positions: int, cos_sin: 
 
 def silu_mul(x: int, out: int, rows: int, width: int, dtype: int) -> None: ...
 
-def store_kv(k: int, v: int, k_stride: int, v_stride: int, k_cache: int, v_cache: int, k_block_stride: int, v_block_stride: int, slots: int, tokens: int, num_kv_heads: int, block_size: int, head_bytes: int) -> None:
-    """Every stride is in bytes."""
+def store_kv(k: int, v: int, k_stride: int, v_stride: int, cache: tuple[int, int, int, int, int, int, int, int, bool], slots: int, tokens: int) -> None: ...
+
+def prepare_qkv(q: int, k: int, v: int, q_stride: int, k_stride: int, v_stride: int, positions: int, cos_sin: int, q_norm: int, k_norm: int, eps: float, cache: tuple[int, int, int, int, int, int, int, int, bool], slots: int, tokens: int, num_heads: int) -> None:
+    """q_norm and k_norm are 0 where there is no norm."""
 
 def copy_blocks(kv: int, block_bytes: int, pairs: int, count: int) -> None: ...
 
-def paged_attention(q: int, q_stride: int, out: int, k_cache: int, v_cache: int, k_block_stride: int, v_block_stride: int, block_tables: int, context_lens: int, query_starts: int, table_width: int, num_sequences: int, num_heads: int, num_kv_heads: int, head_dim: int, block_size: int, window: int | None, scale: float, dtype: int) -> None: ...
+def paged_attention(q: int, q_stride: int, out: int, cache: tuple[int, int, int, int, int, int, int, int, bool], block_tables: int, context_lens: int, query_starts: int, table_width: int, num_sequences: int, num_heads: int, window: int | None, scale: float) -> None: ...
 
 def linear(x: int, weight: int, bias: int, out: int, rows: int, inputs: int, outputs: int, dtype: int) -> None:
     """bias is 0 where there is none."""

@@ -158,6 +158,28 @@ def test_large_scores_do_not_overflow(isa: str) -> None:
     check(case, scale=10.0)
 
 
+@pytest.mark.parametrize("dtype", list(TOLERANCE))
+@pytest.mark.parametrize("head_dim", [3, 40, 64, 128])
+@pytest.mark.parametrize("heads", [2, 20])
+def test_int8_cache(isa: str, dtype: torch.dtype, head_dim: int, heads: int) -> None:
+    """Equal to attention over the cache's numbers, integer times scale; some rows are all zeros."""
+    case = make_case(MIXED, heads=heads, head_dim=head_dim, dtype=torch.float32)
+    case.k_cache[::2, 0, 1] = 0
+    case.q = case.q.to(dtype)
+    narrow, exact = [], []
+    for cache in (case.k_cache, case.v_cache):
+        integers, scales = slow.quantize_rows(cache)
+        narrow.append(torch.cat([integers.to(torch.int8), scales.float().contiguous().view(torch.int8)], -1))
+        exact.append(integers * scales)
+    layout = case.layout
+    for window in (None, 7):
+        expected = slow.paged_attention(
+            case.q, *exact, layout.block_tables, layout.context_lens, layout.query_starts, 0.3, window
+        )
+        actual = kernels.paged_attention(case.q, *narrow, layout, 0.3, window)
+        torch.testing.assert_close(actual, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+
+
 def test_empty_batch() -> None:
     check(make_case([]))
     check(make_case([(5, 0), (3, 2)]))

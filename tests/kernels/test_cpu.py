@@ -112,6 +112,64 @@ def test_store_kv_writes_its_slots_and_nothing_else(dtype: torch.dtype) -> None:
     assert torch.equal(kv, expected)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_int8_store_is_each_row_by_its_own_scale(isa: str, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    tokens, kv_heads, block_size, head_dim = 6, 2, 4, 30
+    k = (torch.randn(tokens, kv_heads, head_dim) * torch.logspace(-3, 3, tokens)[:, None, None]).to(dtype)
+    v = torch.randn(tokens, kv_heads, head_dim).to(dtype)
+    v[2, 1] = 0
+    kv = torch.zeros(3, 2, 2, kv_heads, block_size, head_dim + 4, dtype=torch.int8)
+    slots = torch.tensor([11, 0, 4, 5, 9, 2])
+    kernels.store_kv(k, v, kv[:, 1, 0], kv[:, 1, 1], slots)
+    assert not kv[:, 0].any()
+    for token, slot in enumerate(slots.tolist()):
+        for side, x in enumerate((k, v)):
+            rows = kv[slot // block_size, 1, side, :, slot % block_size]
+            integers, scales = slow.quantize_rows(x[token])
+            assert torch.equal(rows[:, :head_dim].double(), integers)
+            assert torch.equal(rows[:, head_dim:].contiguous().view(torch.float32).double(), scales)
+
+
+@pytest.mark.parametrize("cache", ["plain", "int8"])
+@pytest.mark.parametrize("norms", [True, False])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_fused_pass_is_the_separate_kernels_to_the_bit(
+    isa: str, dtype: torch.dtype, norms: bool, cache: str
+) -> None:
+    torch.manual_seed(1)
+    tokens, heads, kv_heads, head_dim = 9, 4, 2, 40
+    row, cache_dtype = (head_dim, dtype) if cache == "plain" else (head_dim + 4, torch.int8)
+    kv = [torch.zeros(3, 1, 2, kv_heads, 4, row, dtype=cache_dtype) for _ in range(2)]
+    angles = torch.outer(torch.arange(20.0), torch.rand(head_dim // 2))
+    cos_sin, positions = torch.cat([angles.cos(), angles.sin()], 1), torch.randperm(20)[:tokens]
+    slots = torch.randperm(12)[:tokens]
+    qkv = torch.randn(tokens, heads + 2 * kv_heads, head_dim).to(dtype)
+    q, k, v = (x.contiguous() for x in qkv.clone().split([heads, kv_heads, kv_heads], 1))
+    weights = [torch.randn(head_dim).to(dtype) if norms else None for _ in range(2)]
+    if norms:
+        q, k = kernels.rms_norm(q, weights[0], 1e-5), kernels.rms_norm(k, weights[1], 1e-5)
+    kernels.rope_(q, k, positions, cos_sin)
+    kernels.store_kv(k, v, kv[0][:, 0, 0], kv[0][:, 0, 1], slots)
+
+    fused_q, fused_k, fused_v = qkv.split([heads, kv_heads, kv_heads], 1)
+    kernels.qk_norm_rope_store_(
+        fused_q,
+        fused_k,
+        fused_v,
+        positions,
+        cos_sin,
+        kv[1][:, 0, 0],
+        kv[1][:, 0, 1],
+        slots,
+        q_norm=weights[0],
+        k_norm=weights[1],
+        eps=1e-5,
+    )
+    assert torch.equal(fused_q, q)
+    assert torch.equal(kv[1], kv[0])
+
+
 def test_copy_blocks_copies_all_layers() -> None:
     kv = caches(5, 2, 1, 4, 8, torch.bfloat16)
     expected = kv.clone()

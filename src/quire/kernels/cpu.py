@@ -44,7 +44,7 @@ def linear(x_TK: Tensor, weight_NK: Tensor, bias: Tensor | None = None) -> Tenso
             f"weight is {shown(weight_NK)}; it must be {x_TK.dtype} [outputs, {x_TK.shape[-1]}], contiguous."
         )
     out_TN = x_TK.new_empty((*x_TK.shape[:-1], outputs))
-    code, bias_address = DTYPE_CODES[x_TK.dtype], address_of_bias(bias, outputs, x_TK.dtype)
+    code, bias_address = DTYPE_CODES[x_TK.dtype], address_of_vector("bias", bias, outputs, x_TK.dtype)
     _native.linear(x_TK.data_ptr(), weight_NK.data_ptr(), bias_address, out_TN.data_ptr(), rows, inputs, outputs, code)
     return out_TN
 
@@ -85,11 +85,7 @@ def rope_(q_THE: Tensor, k_TKE: Tensor, positions_T: Tensor, cos_sin_PE: Tensor)
     num_kv_heads = k_TKE.shape[1]
     code = _check_heads("q", q_THE, q_THE.dtype, tokens, num_heads, head_dim)
     _check_heads("k", k_TKE, q_THE.dtype, tokens, num_kv_heads, head_dim)
-    _check_index("positions", positions_T, torch.int64, tokens)
-    if cos_sin_PE.dtype is not torch.float32 or cos_sin_PE.shape[-1] != head_dim or not cos_sin_PE.is_contiguous():
-        raise ValueError(f"cos_sin is {shown(cos_sin_PE)}; it must be float32 [positions, {head_dim}], contiguous.")
-    if head_dim % 2:
-        raise ValueError(f"head_dim is {head_dim}; rotation pairs the halves of a head, so it must be even.")
+    _check_angles(positions_T, cos_sin_PE, tokens, head_dim)
     _native.rope(
         q_THE.data_ptr(),
         k_TKE.data_ptr(),
@@ -106,27 +102,63 @@ def rope_(q_THE: Tensor, k_TKE: Tensor, positions_T: Tensor, cos_sin_PE: Tensor)
 
 
 def store_kv(k_TKE: Tensor, v_TKE: Tensor, k_cache_NKBE: Tensor, v_cache_NKBE: Tensor, slots_T: Tensor) -> None:
-    """Writes each token's K and V into its slot (block_id * block_size + offset); slots must differ."""
+    """Writes each token's K and V into its slot (block_id * block_size + offset); slots must differ.
+
+    An int8 cache has rows of head_dim + 4: the integers, then the float32 by which they are multiplied.
+    """
     tokens, num_kv_heads, head_dim = k_TKE.shape
-    dtype, size = k_TKE.dtype, k_TKE.element_size()
-    _check_heads("k", k_TKE, dtype, tokens, num_kv_heads, head_dim)
-    _check_heads("v", v_TKE, dtype, tokens, num_kv_heads, head_dim)
-    block_size = _check_caches(k_cache_NKBE, v_cache_NKBE, dtype, num_kv_heads, head_dim)
+    _check_heads("k", k_TKE, k_TKE.dtype, tokens, num_kv_heads, head_dim)
+    _check_heads("v", v_TKE, k_TKE.dtype, tokens, num_kv_heads, head_dim)
+    cache = _cache_fields(k_cache_NKBE, v_cache_NKBE, k_TKE.dtype, num_kv_heads, head_dim)
     _check_index("slots", slots_T, torch.int64, tokens)
     _native.store_kv(
+        k_TKE.data_ptr(), v_TKE.data_ptr(), k_TKE.stride(0), v_TKE.stride(0), cache, slots_T.data_ptr(), tokens
+    )
+
+
+def qk_norm_rope_store_(
+    q_THE: Tensor,
+    k_TKE: Tensor,
+    v_TKE: Tensor,
+    positions_T: Tensor,
+    cos_sin_PE: Tensor,
+    k_cache_NKBE: Tensor,
+    v_cache_NKBE: Tensor,
+    slots_T: Tensor,
+    *,
+    q_norm: Tensor | None = None,
+    k_norm: Tensor | None = None,
+    eps: float = 1e-6,
+) -> None:
+    """rms_norm of every query and key head (given their weights), rope_ and store_kv in one pass over the tokens.
+
+    q and k are changed in place; the results are those of the separate kernels to the bit.
+    """
+    tokens, num_heads, head_dim = q_THE.shape
+    num_kv_heads = k_TKE.shape[1]
+    dtype = q_THE.dtype
+    _check_heads("q", q_THE, dtype, tokens, num_heads, head_dim)
+    _check_heads("k", k_TKE, dtype, tokens, num_kv_heads, head_dim)
+    _check_heads("v", v_TKE, dtype, tokens, num_kv_heads, head_dim)
+    _check_angles(positions_T, cos_sin_PE, tokens, head_dim)
+    cache = _cache_fields(k_cache_NKBE, v_cache_NKBE, dtype, num_kv_heads, head_dim)
+    _check_index("slots", slots_T, torch.int64, tokens)
+    _native.prepare_qkv(
+        q_THE.data_ptr(),
         k_TKE.data_ptr(),
         v_TKE.data_ptr(),
-        k_TKE.stride(0) * size,
-        v_TKE.stride(0) * size,
-        k_cache_NKBE.data_ptr(),
-        v_cache_NKBE.data_ptr(),
-        k_cache_NKBE.stride(0) * size,
-        v_cache_NKBE.stride(0) * size,
+        q_THE.stride(0),
+        k_TKE.stride(0),
+        v_TKE.stride(0),
+        positions_T.data_ptr(),
+        cos_sin_PE.data_ptr(),
+        address_of_vector("q_norm", q_norm, head_dim, dtype),
+        address_of_vector("k_norm", k_norm, head_dim, dtype),
+        eps,
+        cache,
         slots_T.data_ptr(),
         tokens,
-        num_kv_heads,
-        block_size,
-        head_dim * size,
+        num_heads,
     )
 
 
@@ -145,38 +177,32 @@ def paged_attention(
     """
     tokens, num_heads, head_dim = q_THE.shape
     num_kv_heads = k_cache_NKBE.shape[1]
-    code = _check_heads("q", q_THE, q_THE.dtype, tokens, num_heads, head_dim)
-    block_size = _check_caches(k_cache_NKBE, v_cache_NKBE, q_THE.dtype, num_kv_heads, head_dim)
+    _check_heads("q", q_THE, q_THE.dtype, tokens, num_heads, head_dim)
+    cache = _cache_fields(k_cache_NKBE, v_cache_NKBE, q_THE.dtype, num_kv_heads, head_dim)
     num_sequences, table_width = attn.block_tables.shape
     _check_index("block_tables", attn.block_tables, torch.int32, num_sequences)
     _check_index("context_lens", attn.context_lens, torch.int32, num_sequences)
     _check_index("query_starts", attn.query_starts, torch.int32, num_sequences + 1)
     if num_heads % num_kv_heads:
         raise ValueError(f"q has {num_heads} heads; a multiple of the cache's {num_kv_heads} is needed.")
+    if not scale > 0:
+        raise ValueError(f"scale is {scale}; allowed: above 0.")
     if window is not None and window < 1:
         raise ValueError(f"window is {window}; allowed: at least 1, or None for all tokens before.")
-    size = q_THE.element_size()
     out_THE = q_THE.new_empty(q_THE.shape)
     _native.paged_attention(
         q_THE.data_ptr(),
         q_THE.stride(0),
         out_THE.data_ptr(),
-        k_cache_NKBE.data_ptr(),
-        v_cache_NKBE.data_ptr(),
-        k_cache_NKBE.stride(0) * size,
-        v_cache_NKBE.stride(0) * size,
+        cache,
         attn.block_tables.data_ptr(),
         attn.context_lens.data_ptr(),
         attn.query_starts.data_ptr(),
         table_width,
         num_sequences,
         num_heads,
-        num_kv_heads,
-        head_dim,
-        block_size,
         window,
         scale,
-        code,
     )
     return out_THE
 
@@ -210,13 +236,13 @@ def check_matrix(x: Tensor, width: int) -> int:
     return x.numel() // width if width else 0
 
 
-def address_of_bias(bias: Tensor | None, outputs: int, dtype: torch.dtype) -> int:
-    """0 stands for no bias."""
-    if bias is None:
+def address_of_vector(name: str, x: Tensor | None, width: int, dtype: torch.dtype) -> int:
+    """Where x lies; 0 stands for None."""
+    if x is None:
         return 0
-    if bias.shape != (outputs,) or bias.dtype is not dtype or not bias.is_contiguous():
-        raise ValueError(f"bias is {shown(bias)}; it must be {dtype} [{outputs}], contiguous.")
-    return bias.data_ptr()
+    if x.shape != (width,) or x.dtype is not dtype or not x.is_contiguous():
+        raise ValueError(f"{name} is {shown(x)}; it must be {dtype} [{width}], contiguous.")
+    return x.data_ptr()
 
 
 def _check_rows(x: Tensor, weight: Tensor) -> int:
@@ -239,19 +265,44 @@ def _check_heads(name: str, x: Tensor, dtype: torch.dtype, tokens: int, heads: i
     return code
 
 
-def _check_caches(k_cache: Tensor, v_cache: Tensor, dtype: torch.dtype, num_kv_heads: int, head_dim: int) -> int:
+def _cache_fields(
+    k_cache: Tensor, v_cache: Tensor, dtype: torch.dtype, num_kv_heads: int, head_dim: int
+) -> tuple[int, int, int, int, int, int, int, int, bool]:
+    """A layer's cache as the core takes it: addresses, block strides in bytes, sizes, formats."""
+    is_int8 = k_cache.dtype is torch.int8
+    row = head_dim + 4 if is_int8 else head_dim
     block_size = k_cache.shape[2]
     for name, cache in (("k_cache", k_cache), ("v_cache", v_cache)):
         if (
-            cache.dtype is not dtype
-            or cache.shape[1:] != (num_kv_heads, block_size, head_dim)
-            or cache.stride()[1:] != (block_size * head_dim, head_dim, 1)
+            (cache.dtype is not dtype and cache.dtype is not torch.int8)
+            or cache.dtype is not k_cache.dtype
+            or cache.shape[1:] != (num_kv_heads, block_size, row)
+            or cache.stride()[1:] != (block_size * row, row, 1)
         ):
             raise ValueError(
-                f"{name} is {shown(cache)}; it must be {dtype} [blocks, {num_kv_heads}, {block_size}, {head_dim}],"
-                " each block contiguous."
+                f"{name} is {shown(cache)}; it must be [blocks, {num_kv_heads}, {block_size}, row], each block"
+                f" contiguous, with rows of {head_dim} {dtype} or of {head_dim} + 4 torch.int8."
             )
-    return block_size
+    size = k_cache.element_size()
+    return (
+        k_cache.data_ptr(),
+        v_cache.data_ptr(),
+        k_cache.stride(0) * size,
+        v_cache.stride(0) * size,
+        num_kv_heads,
+        block_size,
+        head_dim,
+        DTYPE_CODES[dtype],
+        is_int8,
+    )
+
+
+def _check_angles(positions: Tensor, cos_sin: Tensor, tokens: int, head_dim: int) -> None:
+    _check_index("positions", positions, torch.int64, tokens)
+    if cos_sin.dtype is not torch.float32 or cos_sin.shape[-1] != head_dim or not cos_sin.is_contiguous():
+        raise ValueError(f"cos_sin is {shown(cos_sin)}; it must be float32 [positions, {head_dim}], contiguous.")
+    if head_dim % 2:
+        raise ValueError(f"head_dim is {head_dim}; rotation pairs the halves of a head, so it must be even.")
 
 
 def _check_index(name: str, x: Tensor, dtype: torch.dtype, length: int) -> None:

@@ -13,7 +13,7 @@ import torch  # before quire._native, so that both use torch's OpenMP runtime
 from torch import Tensor
 
 from quire import _native
-from quire.kernels.cpu import DTYPE_CODES, address_of_bias, check_matrix, shown
+from quire.kernels.cpu import DTYPE_CODES, address_of_vector, check_matrix, shown
 
 PANEL = 64  # outputs that are packed side by side
 INT4_GROUP = 32  # inputs that share a scale, as in GGUF's Q4_0
@@ -58,7 +58,7 @@ def linear_int8(x_TK: Tensor, weight: Int8Weight, bias: Tensor | None = None) ->
         x_TK.data_ptr(),
         weight.data.data_ptr(),
         weight.scales.data_ptr(),
-        address_of_bias(bias, weight.outputs, x_TK.dtype),
+        address_of_vector("bias", bias, weight.outputs, x_TK.dtype),
         out_TN.data_ptr(),
         rows,
         weight.inputs,
@@ -87,7 +87,7 @@ def linear_int4(x_TK: Tensor, weight: Int4Weight, bias: Tensor | None = None) ->
     _native.linear_int4(
         x_TK.data_ptr(),
         weight.data.data_ptr(),
-        address_of_bias(bias, weight.outputs, x_TK.dtype),
+        address_of_vector("bias", bias, weight.outputs, x_TK.dtype),
         out_TN.data_ptr(),
         rows,
         weight.inputs,
