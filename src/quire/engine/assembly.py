@@ -20,7 +20,7 @@ from quire.engine.sampler import Sampler
 from quire.engine.structured import GrammarCompiler
 from quire.engine.worker import Begin, ParallelExecutor, WorkerGroup
 from quire.errors import CapacityError, ConfigError
-from quire.memory.device import available_memory_bytes, num_physical_cores
+from quire.memory.device import available_memory_bytes, num_physical_cores, set_threads
 from quire.models import load
 from quire.models.config import ModelConfig
 from quire.models.gguf import metadata_value, open_gguf
@@ -42,11 +42,24 @@ def assemble(model: str | Path, config: EngineConfig, *, show_progress: bool = F
     group: Group = SingleGroup()
     if size > 1:
         workers = WorkerGroup(
-            str(model), dtype=config.dtype, revision=config.revision, size=size, num_threads=num_threads
+            str(model),
+            dtype=config.dtype,
+            quantization=config.quantization,
+            revision=config.revision,
+            size=size,
+            num_threads=num_threads,
         )
         group = TorchGroup(0, size, workers.rendezvous)
+    set_threads(num_threads)
     try:
-        loaded = load(model, dtype=config.dtype, group=group, revision=config.revision, show_progress=show_progress)
+        loaded = load(
+            model,
+            dtype=config.dtype,
+            group=group,
+            quantization=config.quantization,
+            revision=config.revision,
+            show_progress=show_progress,
+        )
         plan = plan_kv_cache(loaded.config, config, available_memory_bytes())
     except BaseException:
         if workers is not None:

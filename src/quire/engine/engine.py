@@ -229,8 +229,7 @@ class LLMEngine:
 
     def _finish(self, state: RequestState, generation: Generation, reason: FinishReason, now_s: float) -> None:
         seq = generation.seq
-        self._close(seq, reason)
-        generation.finish()
+        self._close(seq, generation.finish(reason))
         state.num_unfinished -= 1
         if state.metrics is not None:
             state.metrics.num_preemptions += seq.num_preemptions

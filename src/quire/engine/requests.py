@@ -81,9 +81,14 @@ class Generation:
         if self.logprobs is not None:
             self.logprobs.append(scores)
 
-    def finish(self) -> None:
-        if self._detokenizer is not None:
-            self._detokenizer.finish()
+    def finish(self, reason: FinishReason) -> FinishReason:
+        """No token follows: lets out the text that was held back. A stop string may come to light in it, and is then
+        the reason."""
+        stop = self._detokenizer.finish() if self._detokenizer is not None else None
+        if stop is not None and reason is FinishReason.LENGTH:
+            self.seq.stop_reason = stop
+            return FinishReason.STOP
+        return reason
 
     def take(self, kind: OutputKind) -> CompletionOutput:
         """The output of this sequence now; with DELTA, what came since the last call."""

@@ -19,6 +19,7 @@ from torch import Tensor
 from quire.engine.batch import Int64, ModelInput
 from quire.engine.runner import ModelExecutor
 from quire.errors import EngineClosedError
+from quire.memory.device import set_threads
 from quire.models import load
 from quire.parallel.channel import Receiver, Sender
 from quire.parallel.group import TorchGroup
@@ -31,6 +32,7 @@ class WorkerSpec(msgspec.Struct):
 
     model: str
     dtype: str
+    quantization: str | None
     revision: str | None
     rank: int
     size: int
@@ -89,13 +91,22 @@ class ParallelExecutor:
 class WorkerGroup:
     """The processes of ranks 1 to size-1."""
 
-    def __init__(self, model: str, *, dtype: str, revision: str | None, size: int, num_threads: int) -> None:
+    def __init__(
+        self,
+        model: str,
+        *,
+        dtype: str,
+        quantization: str | None,
+        revision: str | None,
+        size: int,
+        num_threads: int,
+    ) -> None:
         self._meeting = tempfile.TemporaryDirectory(prefix="quire-")
         self.rendezvous = f"file://{self._meeting.name}/rendezvous"
         self._processes: list[subprocess.Popen[bytes]] = []
         ends: list[socket.socket] = []
         for rank in range(1, size):
-            spec = WorkerSpec(model, dtype, revision, rank, size, self.rendezvous, num_threads)
+            spec = WorkerSpec(model, dtype, quantization, revision, rank, size, self.rendezvous, num_threads)
             ours, theirs = socket.socketpair()
             with theirs:
                 command = [sys.executable, "-m", "quire.engine.worker", str(theirs.fileno())]
@@ -133,7 +144,8 @@ def serve(receiver: Receiver) -> None:
         raise EngineClosedError("Rank 0 ended before it said what to load.")
     spec = msgspec.msgpack.decode(head, type=WorkerSpec)
     group = TorchGroup(spec.rank, spec.size, spec.rendezvous)
-    loaded = load(spec.model, dtype=spec.dtype, group=group, revision=spec.revision, show_progress=False)
+    set_threads(spec.num_threads)
+    loaded = load(spec.model, dtype=spec.dtype, group=group, quantization=spec.quantization, revision=spec.revision)
     executor: ModelExecutor | None = None
     while (frame := receiver.receive()) is not None:
         message = _decode(frame)

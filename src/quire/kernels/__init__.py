@@ -16,6 +16,7 @@ from quire.kernels.cpu import (
     store_kv,
 )
 from quire.kernels.quantized import (
+    INT4_GROUP,
     Int4Weight,
     Int8Weight,
     linear_int4,
@@ -25,6 +26,7 @@ from quire.kernels.quantized import (
 )
 
 __all__ = [
+    "INT4_GROUP",
     "AttentionLayout",
     "Int4Weight",
     "Int8Weight",

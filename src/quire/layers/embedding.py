@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # its customary name
 from torch import nn
 
-from quire import kernels
 from quire.layers.parameter import Part, Weight
 from quire.parallel.group import Group
 
@@ -45,5 +44,5 @@ class ParallelLMHead(nn.Module):
         self.weight = embedding.weight
 
     def forward(self, x_RD: torch.Tensor) -> torch.Tensor:
-        logits_RV = self.group.all_gather(kernels.linear(x_RD, self.weight), dim=-1)
+        logits_RV = self.group.all_gather(self.weight.project(x_RD), dim=-1)
         return logits_RV[:, : self.vocab_size]

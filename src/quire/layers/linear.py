@@ -10,12 +10,11 @@ single call of the kernel.
 import torch
 from torch import nn
 
-from quire import kernels
 from quire.layers.parameter import Part, Weight
 from quire.parallel.group import Group, share
 
 
-class _Linear(nn.Module):
+class Linear(nn.Module):
     """A layer whose weight is made of `parts`, and its bias (if any) of the same rows."""
 
     def __init__(self, parts: tuple[Part, ...], *, bias: bool, dtype: torch.dtype, group: Group) -> None:
@@ -24,14 +23,14 @@ class _Linear(nn.Module):
         self.bias = Weight(tuple(_bias_part(part) for part in parts), dtype, group) if bias else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return kernels.linear(x, self.weight, self.bias)
+        return self.weight.project(x, self.bias)
 
 
 def _bias_part(part: Part) -> Part:
     return Part(part.shape[:1], split_dim=0 if part.split_dim == 0 else None, module=part.module)
 
 
-class ColumnParallelLinear(_Linear):
+class ColumnParallelLinear(Linear):
     """Each rank computes an equal share of the outputs."""
 
     def __init__(self, in_size: int, out_size: int, *, bias: bool, dtype: torch.dtype, group: Group) -> None:
@@ -39,7 +38,7 @@ class ColumnParallelLinear(_Linear):
         super().__init__((Part((out_size, in_size), split_dim=0),), bias=bias, dtype=dtype, group=group)
 
 
-class MergedColumnParallelLinear(_Linear):
+class MergedColumnParallelLinear(Linear):
     """Several column-parallel layers over the same input, computed as one; `out_sizes` are keyed by the names that a
     checkpoint has for them. The output holds this rank's share of each, one after the other."""
 
@@ -85,7 +84,7 @@ class QKVParallelLinear(MergedColumnParallelLinear):
         return heads[:, :k_begin], heads[:, k_begin:v_begin], heads[:, v_begin:]
 
 
-class RowParallelLinear(_Linear):
+class RowParallelLinear(Linear):
     """Each rank multiplies an equal share of the inputs; the results are summed over the ranks."""
 
     def __init__(self, in_size: int, out_size: int, *, bias: bool, dtype: torch.dtype, group: Group) -> None:
@@ -96,4 +95,4 @@ class RowParallelLinear(_Linear):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         # The bias must enter the sum once.
         bias = self.bias if self.group.rank == 0 else None
-        return self.group.all_reduce(kernels.linear(x, self.weight, bias))
+        return self.group.all_reduce(self.weight.project(x, bias))

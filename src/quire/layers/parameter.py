@@ -5,13 +5,18 @@ Knows nothing of files. Invariant: after every part has been loaded, the paramet
 the other, in the parameter's dtype.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # its customary name
 from torch import nn
 
+from quire import kernels
 from quire.parallel.group import Group
+
+Packed: TypeAlias = kernels.Int8Weight | kernels.Int4Weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,8 @@ class Weight(nn.Parameter):
 
     parts: tuple[Part, ...]
     group: Group
+    packed: Packed | None = None
+    """The matrix in fewer bits; where there is one, linear layers multiply by it."""
 
     def __new__(cls, parts: tuple[Part, ...], dtype: torch.dtype, group: Group) -> "Weight":
         shapes = [part.slice_shape(group.size) for part in parts]
@@ -63,6 +70,21 @@ class Weight(nn.Parameter):
             return True
         self._rows_of(part).copy_(self._slice(part, tensor))
         return False
+
+    def pack(self, quantize: Callable[[torch.Tensor], Packed], *, keep_rows: bool) -> None:
+        """From now on linear layers use `quantize` of the matrix. `keep_rows`: an embedding still reads its rows;
+        else its own memory is given up."""
+        self.packed = quantize(self.data)
+        if not keep_rows:
+            self.data = self.data.new_empty((0, *self.data.shape[1:]))
+
+    def project(self, x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+        """x @ self.T + bias, by the packed matrix if there is one."""
+        if self.packed is None:
+            return kernels.linear(x, self, bias)
+        if isinstance(self.packed, kernels.Int8Weight):
+            return kernels.linear_int8(x, self.packed, bias)
+        return kernels.linear_int4(x, self.packed, bias)
 
     def _slice(self, part: Part, tensor: torch.Tensor) -> torch.Tensor:
         """This rank's slice, with zeros where a last slice is shorter than the others."""

@@ -18,6 +18,7 @@ from quire.models.decoder import CausalLM
 from quire.models.gguf import open_gguf
 from quire.models.hub import local_path
 from quire.models.llama_cpp import GgufCheckpoint, from_gguf
+from quire.models.quantization import packer
 from quire.models.registry import new_model
 from quire.models.safetensors import SafetensorsCheckpoint
 from quire.models.weights import Checkpoint, load_weights
@@ -43,11 +44,13 @@ def load(
     dtype: str = "auto",
     group: Group,
     revision: str | None = None,
+    quantization: str | None = None,
     show_progress: bool = False,
 ) -> LoadedModel:
     """This rank's part of the model at a directory, GGUF file or hub id (of which only the needed files are fetched).
 
-    `dtype` auto takes the one of the weights' file. Raises ModelLoadError, and ConfigError where the group cannot share
+    `dtype` auto takes the one of the weights' file. `quantization` int8 or int4 packs the matrices of linear layers as
+    they are loaded. Raises ModelLoadError, and ConfigError where the group cannot share
     the model.
     """
     if dtype not in ("auto", *DTYPES):
@@ -56,8 +59,8 @@ def load(
     config, checkpoint = _read_gguf(path) if path.is_file() else _read_directory(path)
     config = replace(config, dtype=checkpoint.dtype if dtype == "auto" else DTYPES[dtype])
     model = new_model(config, group)
-    load_weights(model, checkpoint, show_progress=show_progress)
-    return LoadedModel(model.eval(), config, path, _fingerprint(config, checkpoint))
+    load_weights(model, checkpoint, show_progress=show_progress, on_loaded=packer(model, quantization))
+    return LoadedModel(model.eval(), config, path, _fingerprint(config, checkpoint, quantization))
 
 
 def _read_gguf(path: Path) -> tuple[ModelConfig, Checkpoint]:
@@ -90,10 +93,11 @@ def _json_object(path: Path) -> dict[str, Any]:
     return value
 
 
-def _fingerprint(config: ModelConfig, checkpoint: Checkpoint) -> bytes:
-    """Digest of the config (dtype and rotary embedding included) and of each file's name, size, time of change and
-    first bytes, where the header lies. Reading whole files would take seconds; a copy counts as another model."""
-    digest = hashlib.sha256(repr(config).encode())
+def _fingerprint(config: ModelConfig, checkpoint: Checkpoint, quantization: str | None) -> bytes:
+    """Digest of the config (dtype and rotary embedding included), of the quantisation, and of each file's name, size,
+    time of change and first bytes, where the header lies. Reading whole files would take seconds; a copy counts as
+    another model."""
+    digest = hashlib.sha256(repr((config, quantization)).encode())
     for path in checkpoint.files:
         status = path.stat()
         digest.update(repr((path.name, status.st_size, status.st_mtime_ns)).encode())

@@ -4,7 +4,7 @@ Knows nothing of file formats; a `Checkpoint` is whatever has named tensors. Inv
 is loaded in full, or ModelLoadError names a tensor that was missing, left over or of another shape.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -48,12 +48,22 @@ class Checkpoint(Protocol):
         ...
 
     def release(self, name: str) -> None:
-        """The tensor was copied and will not be read again: its memory may go."""
+        """The tensor is not needed soon: its memory may go. It can still be read, from the disk."""
         ...
 
 
-def load_weights(model: nn.Module, checkpoint: Checkpoint, *, show_progress: bool = False) -> None:
-    """Loads every Weight of `model`. Tensors are used where they lie in the file when they fit as they are."""
+def load_weights(
+    model: nn.Module,
+    checkpoint: Checkpoint,
+    *,
+    show_progress: bool = False,
+    on_loaded: Callable[[Weight], None] | None = None,
+) -> None:
+    """Loads every Weight of `model`. Tensors are used where they lie in the file when they fit as they are.
+
+    `on_loaded` hears of each Weight as soon as it is whole, and may turn it into something smaller: no more than one
+    is ever held in both forms.
+    """
     wanted = dict(_wanted(model))
     _check(wanted, checkpoint)
     names: Iterable[str] = wanted
@@ -66,7 +76,10 @@ def load_weights(model: nn.Module, checkpoint: Checkpoint, *, show_progress: boo
         )
     for name in names:
         weight, part = wanted[name]
-        if not weight.weight_loader(part, checkpoint.tensor(name, weight.dtype)):
+        is_in_place = weight.weight_loader(part, checkpoint.tensor(name, weight.dtype))
+        if on_loaded is not None and part is weight.parts[-1]:
+            on_loaded(weight)
+        if not is_in_place or weight.packed is not None:
             checkpoint.release(name)
 
 
