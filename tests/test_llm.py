@@ -295,6 +295,15 @@ def test_a_model_without_a_tokenizer_takes_token_ids(tmp_path: Path) -> None:
             llm.generate("text", GREEDY)
 
 
+def test_an_int8_cache_stays_close(path: Path, llm: LLM) -> None:
+    params = SamplingParams(max_tokens=1, prompt_logprobs=0)
+    expected = llm.generate(PROMPT * 5, params, use_tqdm=False)[0].prompt_logprobs
+    with LLM(path, num_threads=1, kv_cache_dtype="int8") as packed:
+        got = packed.generate(PROMPT * 5, params, use_tqdm=False)[0].prompt_logprobs
+    differences = [abs(a.logprob - b.logprob) for a, b in zip(got[1:], expected[1:], strict=True)]
+    assert 0 < max(differences) < 0.5
+
+
 def test_tensor_parallel_gives_the_same_tokens(path: Path, llm: LLM) -> None:
     prompts = [PROMPT, PROMPT[::-1], "One."]
     params = SamplingParams(temperature=0, max_tokens=16, ignore_eos=True, prompt_logprobs=0)

@@ -39,7 +39,12 @@ class EngineConfig:
         "exact, int4 (one scale per 32 inputs) is faster still at small batches and less exact. Default: as they are.",
         choices=("int8", "int4"),
     )
-    kv_cache_dtype: str = _knob("auto", "Number format of the KV cache; auto takes the activations'.", choices=DTYPES)
+    kv_cache_dtype: str = _knob(
+        "auto",
+        "Number format of the KV cache: auto takes the activations', int8 (a scale per token and head) holds about "
+        "twice as many tokens as bfloat16.",
+        choices=(*DTYPES, "int8"),
+    )
     max_model_len: int | None = _knob(
         None, "Tokens of prompt and output together. Default: what the model allows and the KV cache holds.", low=1
     )

@@ -278,5 +278,7 @@ def test_a_cache_too_small_for_one_sequence_is_an_error_that_says_what_to_change
     assert (plan.num_blocks, plan.max_model_len, plan.num_bytes) == (9, 144, 9 * block_bytes)
     with pytest.raises(ConfigError, match="max_model_len is 100000; this model was made for at most 512"):
         plan_kv_cache(model, EngineConfig(max_model_len=100_000), free_bytes=1 << 30)
+    int8 = plan_kv_cache(model, EngineConfig(kv_cache_memory=1 << 20, kv_cache_dtype="int8"), free_bytes=1 << 30)
+    assert int8.shape[-1] == 32 + 4  # each row of 32 ends with its scale
     with pytest.raises(ConfigError, match="kv_cache_dtype is 'float16'"):
         plan_kv_cache(model, EngineConfig(kv_cache_dtype="float16"), free_bytes=1 << 30)

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from quire.layers.attention import AttentionInput, PagedAttention
+from quire.layers.rotary import RopeConfig, RotaryEmbedding
 
 RANDOM = torch.Generator().manual_seed(0)
 
@@ -20,7 +21,8 @@ def test_a_prompt_and_a_decoding_sequence_in_one_step(window):
         context_lens=torch.tensor([3], dtype=torch.int32),
         query_starts=torch.tensor([0, 3], dtype=torch.int32),
     )
-    layer(q[5:8], k[5:8], v[5:8], kv, before)
+    still, rotary = torch.zeros(6, dtype=torch.int64), RotaryEmbedding(RopeConfig(), 4, 1)  # position 0 turns nothing
+    layer(q[5:8], k[5:8], v[5:8], still[:3], rotary, kv, before)
     step = AttentionInput(
         slots=torch.tensor([*first, second[3]]),
         block_tables=torch.tensor([[4, 1], [2, 0]], dtype=torch.int32),
@@ -28,7 +30,7 @@ def test_a_prompt_and_a_decoding_sequence_in_one_step(window):
         query_starts=torch.tensor([0, 5, 6], dtype=torch.int32),
     )
     rows = [0, 1, 2, 3, 4, 8]
-    out = layer(q[rows], k[rows], v[rows], kv, step)
+    out = layer(q[rows], k[rows], v[rows], still, rotary, kv, step)
     for row, (begin, token) in zip(out, [*((0, t) for t in range(5)), (5, 8)], strict=True):
         seen = slice(max(begin, token - window + 1) if window else begin, token + 1)
         for head in range(4):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from quire import kernels
 from quire.cache.block_manager import BlockManager
 from quire.config import EngineConfig
 from quire.engine.batch import InputBuilder
@@ -95,7 +96,7 @@ def _tokenizer_of(path: Path) -> Tokenizer | None:
 
 @dataclass(frozen=True, slots=True)
 class KVPlan:
-    """How the KV cache is laid out: `[N, L, 2, K, B, E]`."""
+    """How the KV cache is laid out: `[N, L, 2, K, B, row]`, a row being one token's key or value of one head."""
 
     shape: tuple[int, int, int, int, int, int]
     dtype: torch.dtype
@@ -125,7 +126,8 @@ def plan_kv_cache(model: ModelConfig, config: EngineConfig, free_bytes: int) -> 
     not even one sequence fits."""
     dtype = _kv_dtype(model, config)
     size = config.tensor_parallel_size
-    block_shape = (model.num_layers, 2, model.num_kv_heads // size, config.block_size, model.head_dim)
+    row = kernels.kv_row_width(model.head_dim, dtype)
+    block_shape = (model.num_layers, 2, model.num_kv_heads // size, config.block_size, row)
     block_bytes = torch.Size(block_shape).numel() * dtype.itemsize
     budget = config.kv_cache_memory or int(free_bytes * config.memory_fraction) // size
     wanted_len = min(config.max_model_len or model.max_model_len, model.max_model_len)
@@ -147,9 +149,13 @@ def plan_kv_cache(model: ModelConfig, config: EngineConfig, free_bytes: int) -> 
 
 
 def _kv_dtype(model: ModelConfig, config: EngineConfig) -> torch.dtype:
+    if config.kv_cache_dtype == "int8":
+        return torch.int8
     asked = str(model.dtype).removeprefix("torch.")
     if config.kv_cache_dtype not in ("auto", asked):
-        raise ConfigError(f"kv_cache_dtype is {config.kv_cache_dtype!r}; allowed with this model: 'auto' or {asked!r}.")
+        raise ConfigError(
+            f"kv_cache_dtype is {config.kv_cache_dtype!r}; allowed with this model: 'auto', {asked!r} or 'int8'."
+        )
     return model.dtype
 
 

@@ -265,12 +265,17 @@ def _check_heads(name: str, x: Tensor, dtype: torch.dtype, tokens: int, heads: i
     return code
 
 
+def kv_row_width(head_dim: int, dtype: torch.dtype) -> int:
+    """Elements of one token's key or value of one head in a cache of `dtype`: an int8 row ends with its scale."""
+    return head_dim + 4 if dtype is torch.int8 else head_dim
+
+
 def _cache_fields(
     k_cache: Tensor, v_cache: Tensor, dtype: torch.dtype, num_kv_heads: int, head_dim: int
 ) -> tuple[int, int, int, int, int, int, int, int, bool]:
     """A layer's cache as the core takes it: addresses, block strides in bytes, sizes, formats."""
     is_int8 = k_cache.dtype is torch.int8
-    row = head_dim + 4 if is_int8 else head_dim
+    row = kv_row_width(head_dim, k_cache.dtype)
     block_size = k_cache.shape[2]
     for name, cache in (("k_cache", k_cache), ("v_cache", v_cache)):
         if (

@@ -1,4 +1,5 @@
-"""Causal attention over the paged KV cache: stores the step's keys and values, then reads each sequence's blocks.
+"""Causal attention over the paged KV cache: turns the step's queries and keys, stores keys and values, then reads each
+sequence's blocks.
 
 Knows nothing of how blocks are chosen. REQUIRES: the slots of a step lie in blocks that no other sequence reads.
 """
@@ -9,6 +10,8 @@ import torch
 from torch import nn
 
 from quire import kernels
+from quire.layers.norm import RMSNorm
+from quire.layers.rotary import RotaryEmbedding
 
 
 @dataclass(slots=True)
@@ -42,10 +45,28 @@ class PagedAttention(nn.Module):
         q_THE: torch.Tensor,
         k_TKE: torch.Tensor,
         v_TKE: torch.Tensor,
+        positions_T: torch.Tensor,
+        rotary: RotaryEmbedding,
         kv: torch.Tensor,
         attention: AttentionInput,
+        *,
+        q_norm: RMSNorm | None = None,
+        k_norm: RMSNorm | None = None,
     ) -> torch.Tensor:
-        """`kv` is this layer's part of the cache, [N, 2, K, B, E]; it is written at `attention.slots`."""
+        """`kv` is this layer's part of the cache, [N, 2, K, B, row]; it is written at `attention.slots`. Each query and
+        key head is normalised first where there are norms for it. q and k are changed in place."""
         k_cache, v_cache = kv.unbind(1)
-        kernels.store_kv(k_TKE, v_TKE, k_cache, v_cache, attention.slots)
+        kernels.qk_norm_rope_store_(
+            q_THE,
+            k_TKE,
+            v_TKE,
+            positions_T,
+            rotary.cos_sin_PE,
+            k_cache,
+            v_cache,
+            attention.slots,
+            q_norm=None if q_norm is None else q_norm.weight,
+            k_norm=None if k_norm is None else k_norm.weight,
+            eps=0.0 if q_norm is None else q_norm.eps,
+        )
         return kernels.paged_attention(q_THE, k_cache, v_cache, attention, self.scale, self.window)

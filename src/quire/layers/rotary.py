@@ -12,8 +12,6 @@ from typing import Protocol
 import torch
 from torch import nn
 
-from quire import kernels
-
 
 class RopeScaling(Protocol):
     """How a long context changes the frequencies."""
@@ -131,7 +129,3 @@ class RotaryEmbedding(nn.Module):
         if config.scaling:
             table *= config.scaling.magnitude
         self.register_buffer("cos_sin_PE", table, persistent=False)
-
-    def forward(self, q_THE: torch.Tensor, k_TKE: torch.Tensor, positions_T: torch.Tensor) -> None:
-        """In place."""
-        kernels.rope_(q_THE, k_TKE, positions_T, self.cos_sin_PE)

@@ -50,10 +50,8 @@ class SelfAttention(nn.Module):
             dtype=config.dtype,
             group=group,
         )
-        self.has_head_norm = has_head_norm
-        if has_head_norm:
-            self.q_norm = RMSNorm(config.head_dim, config.rms_norm_eps, dtype=config.dtype)
-            self.k_norm = RMSNorm(config.head_dim, config.rms_norm_eps, dtype=config.dtype)
+        self.q_norm = self._head_norm(config) if has_head_norm else None
+        self.k_norm = self._head_norm(config) if has_head_norm else None
         self.attention = PagedAttention(config.head_dim, window)
 
     def forward(
@@ -65,12 +63,15 @@ class SelfAttention(nn.Module):
         attention: AttentionInput,
     ) -> torch.Tensor:
         q_THE, k_TKE, v_TKE = self.qkv_proj(x_TD)
-        if self.has_head_norm:
-            q_THE, k_TKE = self.q_norm(q_THE.contiguous()), self.k_norm(k_TKE.contiguous())
-        rotary(q_THE, k_TKE, positions_T)
-        out_THE = self.attention(q_THE, k_TKE, v_TKE, kv, attention)
+        out_THE = self.attention(
+            q_THE, k_TKE, v_TKE, positions_T, rotary, kv, attention, q_norm=self.q_norm, k_norm=self.k_norm
+        )
         out_TD: torch.Tensor = self.o_proj(out_THE.flatten(1))
         return out_TD
+
+    @staticmethod
+    def _head_norm(config: ModelConfig) -> RMSNorm:
+        return RMSNorm(config.head_dim, config.rms_norm_eps, dtype=config.dtype)
 
 
 class GatedMLP(nn.Module):
