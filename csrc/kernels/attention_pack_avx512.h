@@ -82,39 +82,63 @@ struct AttentionPacking<Isa::kAvx512, BFloat16, C> {
 
   static QUIRE_INLINE void score_keys(const uint32_t* q, int64_t rows, const Rows& keys, const Rows& next, auto dim,
                                       float* scores) {
-    const int64_t units = query_units(dim), last = keys.count - 1;
-    for (int64_t j = 0; j < keys.count; j += 16) {
-      for (int64_t i = 0; i < 16; ++i) next.prefetch(j + i, dim);
-      for (int64_t r = 0; r < rows; ++r) {
-        __m512 acc[16];
-#pragma GCC unroll 16
-        for (int64_t i = 0; i < 16; ++i) {
-          const C* key = keys.row[std::min(j + i, last)];
-          acc[i] = _mm512_setzero_ps();
-          for (int64_t c = 0; c < dim; c += 32) {
-            acc[i] = Ops::dot(acc[i], _mm512_loadu_si512(q + r * units + c / 2), load_row(key, c, dim));
-          }
-        }
-        _mm512_storeu_ps(scores + r * kKeyPanel + j, sum_each(acc));
+    for (int64_t j = 0; j < keys.count; ++j) next.prefetch(j, dim);
+    for_row_groups(rows, [&](auto height, int64_t r) {
+      for (int64_t j = 0; j < keys.count; j += 16 / height()) {
+        score_group<height()>(q + r * query_units(dim), keys, j, dim, scores + r * kKeyPanel + j);
       }
-    }
+    });
   }
 
   static QUIRE_INLINE void add_values(const uint32_t* weights, const float* shrink, int64_t rows, const Rows& values,
                                       const Rows& next, auto dim, float* out, int64_t out_width) {
     for (int64_t j = 0; j < values.count; ++j) next.prefetch(j, dim);
-    for (int64_t i = 0; i < dim; i += 64) {
-      for (int64_t r = 0; r < rows; r += 2) {
-        if (r + 1 < rows) {
-          add_columns<2>(weights + r * (kKeyPanel / 2), shrink + r, values, i, dim, out + r * out_width, out_width);
-        } else {
-          add_columns<1>(weights + r * (kKeyPanel / 2), shrink + r, values, i, dim, out + r * out_width, out_width);
-        }
+    for_row_groups(rows, [&](auto height, int64_t r) {
+      for (int64_t i = 0; i < dim; i += 64) {
+        add_columns<height()>(weights + r * (kKeyPanel / 2), shrink + r, values, i, dim, out + r * out_width,
+                              out_width);
       }
-    }
+    });
   }
 
  private:
+  // body(height, first) over rows, four, two or one at a time.
+  template <class Body>
+  static QUIRE_INLINE void for_row_groups(int64_t rows, Body&& body) {
+    int64_t r = 0;
+    for (; r + 4 <= rows; r += 4) body(std::integral_constant<int, 4>{}, r);
+    if (r + 2 <= rows) {
+      body(std::integral_constant<int, 2>{}, r);
+      r += 2;
+    }
+    if (r < rows) body(std::integral_constant<int, 1>{}, r);
+  }
+
+  // scores[r][i] = q[r] · key j + i for kRows rows and as many keys as sixteen sums leave room for.
+  template <int kRows>
+  static QUIRE_INLINE void score_group(const uint32_t* q, const Rows& keys, int64_t j, auto dim, float* scores) {
+    constexpr int kKeys = 16 / kRows;
+    const int64_t units = query_units(dim), last = keys.count - 1;
+    __m512 acc[16];
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) acc[i] = _mm512_setzero_ps();
+#pragma GCC unroll 16
+    for (int i = 0; i < kKeys; ++i) {
+      const C* key = keys.row[std::min(j + i, last)];
+      for (int64_t c = 0; c < dim; c += 32) {
+        const __m512i pairs = load_row(key, c, dim);
+#pragma GCC unroll 4
+        for (int r = 0; r < kRows; ++r) {
+          __m512& sum = acc[r * kKeys + i];
+          sum = Ops::dot(sum, _mm512_loadu_si512(q + r * units + c / 2), pairs);
+        }
+      }
+    }
+    alignas(64) float sums[16];
+    _mm512_store_ps(sums, sum_each(acc));
+    for (int r = 0; r < kRows; ++r) std::copy_n(sums + r * kKeys, kKeys, scores + r * kKeyPanel);
+  }
+
   // Columns i..i+63 of kRows rows of out.
   template <int kRows>
   static QUIRE_INLINE void add_columns(const uint32_t* weights, const float* shrink, const Rows& values, int64_t i,

@@ -29,7 +29,7 @@ class AttentionLayout(Protocol):
 
 
 # Up to here the core's row-major product, bound by the memory of the weight, is faster than oneDNN's.
-# Measured with `quire bench kernels --only linear`.
+# Measured with `quire bench kernels --only linear_bf16`.
 MAX_OWN_LINEAR_ROWS = {torch.float32: 0, torch.bfloat16: 64, torch.float16: 64}
 
 
