@@ -239,3 +239,14 @@ def test_events_follow_the_pages() -> None:
     assert removed == BlocksRemoved(stored.digests)
     assert isinstance(stored_again, BlocksStored)
     assert stored_again.parent == stored.parent
+
+
+def test_behind_tokens_without_ids_nothing_is_indexed() -> None:
+    cache = KVCache(8, 2, SHAPE)
+    token_ids = [1, 2, 3, 4, 5, 6]
+    cache.attach("a", *kv_of("", token_ids[:2]), token_ids[:2])
+    cache.append("a", *kv_of("", token_ids[:4], 2))
+    cache.append("a", *kv_of("", token_ids, 4), token_ids[4:])
+    assert cache.lookup([1, 2, 5, 6]) == 2
+    assert cache.lookup(token_ids) == 2
+    assert cache.stats().num_findable_pages == 1

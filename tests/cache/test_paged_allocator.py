@@ -173,3 +173,14 @@ def test_shrink_moves_only_what_lies_in_the_tail() -> None:
         allocator.shrink(2)
     allocator.grow(1)
     assert sorted(allocator.allocate(2)) == [2, 4]
+
+
+def test_kept_pages_stay_in_order_when_they_are_moved() -> None:
+    reclaimed: list[int] = []
+    allocator = PagedAllocator(6, on_reclaim=reclaimed.extend)
+    pages = allocator.allocate(6)
+    allocator.free([5, 1, 4], keep=pages)
+    allocator.free([0, 2])
+    assert dict(allocator.shrink(2)) == {4: 0, 5: 2}
+    allocator.allocate(3)
+    assert reclaimed == [2, 1, 0]

@@ -72,7 +72,9 @@ class TokenLRU(Generic[K, V]):
         if num_tokens < 0:
             raise ValueError(f"num_tokens is {num_tokens}; allowed: 0 or more.")
         with self._lock:
-            others_pinned = self._num_pinned_tokens - (self._pinned[key].num_tokens if key in self._pinned else 0)
+            others_pinned = self._num_pinned_tokens
+            if key in self._pinned:
+                others_pinned -= self._pinned[key].num_tokens
             if others_pinned + num_tokens > self.capacity_tokens:
                 raise CapacityError(
                     f"an entry of {num_tokens} tokens does not fit: the capacity is {self.capacity_tokens} tokens, "
@@ -86,7 +88,8 @@ class TokenLRU(Generic[K, V]):
     def get(self, key: K) -> V | None:
         """The value, now the most recent; None if there is none."""
         with self._lock:
-            return entry.value if (entry := self._touch(key)) else None
+            entry = self._touch(key)
+            return None if entry is None else entry.value
 
     def touch(self, key: K) -> bool:
         """Makes `key` the most recent. False if it is not here."""
@@ -142,10 +145,11 @@ class TokenLRU(Generic[K, V]):
             assert self._num_tokens <= self.capacity_tokens
 
     def _touch(self, key: K) -> _Entry[V] | None:
-        if key in self._idle:
-            self._idle.move_to_end(key)
-            return self._idle[key]
-        return self._pinned.get(key)
+        entry = self._idle.get(key)
+        if entry is None:
+            return self._pinned.get(key)
+        self._idle.move_to_end(key)
+        return entry
 
     def _take(self, key: K) -> _Entry[V] | None:
         entry = self._idle.pop(key, None)
