@@ -1,0 +1,90 @@
+"""The pages tell the truth: examples run, commands exist, tables are those of the fields, links lead somewhere, and
+ARCHITECTURE.md has every room with its own question."""
+
+import ast
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from quire.cli.app import app
+from tools.knob_tables import PAGE, filled
+
+ROOT = Path(__file__).parent.parent
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\(([^)#]+)[^)]*\)")
+NAMED_COMMAND = re.compile(r"`quire ([a-z_]+(?: [a-z_]+)?)")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [text for found, text in FENCE.findall(page.read_text()) if found == language]
+
+
+def commands(page: Path) -> list[str]:
+    """What a reader is told to type, without the `$ `."""
+    return [line[2:] for text in blocks(page, "console") for line in text.splitlines() if line.startswith("$ ")]
+
+
+def with_(pages: list[Path], language: str) -> list[Path]:
+    return [page for page in pages if blocks(page, language)]
+
+
+@pytest.mark.parametrize("page", with_(PAGES, "python"), ids=lambda page: page.name)
+def test_the_python_of_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
+    program = "\n".join(blocks(page, "python"))
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for expected in re.findall(r"print\(error\)  # (.+)", program):
+        assert expected in done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("page", with_(PAGES, "console"), ids=lambda page: page.name)
+def test_the_commands_of_a_page_run_one_after_the_other(page: Path, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("Once upon a time")
+    quire = f"{shlex.quote(sys.executable)} -m quire.cli --log-level error"
+    script = "\n".join(re.sub(r"(^|\| )quire\b", rf"\1{quire}", line) for line in commands(page))
+    done = subprocess.run(["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_that_is_named_exists(page: Path) -> None:
+    for words in NAMED_COMMAND.findall(page.read_text()):
+        known = CliRunner().invoke(app, [*words.split()[: 2 if words.startswith("bench ") else 1], "--help"])
+        assert known.exit_code == 0, f"{page.name} names `quire {words}`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_to_a_file_leads_to_one(page: Path) -> None:
+    for target in LINK.findall(page.read_text()):
+        assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_command_has_a_section() -> None:
+    listed = CliRunner().invoke(app, ["--help"]).output.partition("Commands:")[2]
+    names = re.findall(r"^  (\w+)", listed, re.MULTILINE)
+    page = (ROOT / "docs" / "cli.md").read_text()
+    assert [name for name in names if f"## quire {name}\n" not in page] == []
+
+
+def test_the_tables_of_knobs_are_those_of_the_fields() -> None:
+    assert PAGE.read_text() == filled(PAGE.read_text()), "run `make stubs`"
+
+
+def test_the_architecture_has_every_room_with_the_question_its_first_line_asks() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)`(?: \\\|)? \| ([^|]+\?) \|", page, re.MULTILINE))
+    package = ROOT / "src" / "quire"
+    sources = [*package.glob("[!_]*.py"), *package.glob("[!_]*/__init__.py")]
+    asked = {
+        (source.parent.name if source.name == "__init__.py" else source.stem): (
+            ast.get_docstring(ast.parse(source.read_text())) or ""
+        ).partition("\n")[0]
+        for source in sources
+    }
+    assert rows == asked
