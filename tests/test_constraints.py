@@ -1,5 +1,7 @@
 """constraints.txt pins every direct dependency, once, within the range that pyproject.toml allows, and nothing else."""
 
+import ast
+import sys
 import tomllib
 from pathlib import Path
 
@@ -9,6 +11,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 BUILD_TOOLS = ("cmake>=3.24", "ninja>=1.11")
+BENCHES = ROOT / "src" / "quire" / "bench"
+"""Where peers are imported, if they are installed."""
 
 
 def direct_requirements() -> list[Requirement]:
@@ -39,3 +43,23 @@ def test_nothing_is_pinned_that_nobody_asks_for() -> None:
 
 def test_torch_is_the_one_the_design_names() -> None:
     assert pins()["torch"] == "==2.13.0"
+
+
+def test_the_package_imports_what_it_declares_and_declares_what_it_imports() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {canonicalize_name(Requirement(text).name) for text in declared}
+    imported = {
+        canonicalize_name(module)
+        for source in (ROOT / "src" / "quire").rglob("*.py")
+        if source.parent != BENCHES
+        for module in imports_of(source)
+    }
+    assert imported - sys.stdlib_module_names - {"quire"} == names
+
+
+def imports_of(source: Path) -> set[str]:
+    """The top-level names of all imports of a file, those inside functions included."""
+    nodes = list(ast.walk(ast.parse(source.read_text())))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    dotted = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+    return {name.partition(".")[0] for name in plain | dotted}
