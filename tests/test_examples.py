@@ -1,0 +1,32 @@
+"""Every example runs as its own help says, on the embedded model."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+ARGUMENTS = {
+    "offline_batch.py": ["--max-tokens", "4"],
+    "throughput.py": ["--num-requests", "8", "--input-len", "10", "40", "--output-len", "5", "9"],
+}
+PRINTED = {
+    "offline_batch.py": "'The capital of France is' → ",
+    "throughput.py": "8 requests, ",
+}
+
+
+def test_every_example_is_run() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.py")} == set(ARGUMENTS)
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_example(name: str) -> None:
+    command = [sys.executable, str(EXAMPLES / name), *ARGUMENTS[name]]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert PRINTED[name] in done.stdout
+    assert "embedded quire-tiny" in done.stderr
