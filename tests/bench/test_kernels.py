@@ -36,7 +36,7 @@ def test_shares_are_of_reading_and_of_the_arithmetic_of_the_format():
 
 
 def test_an_unknown_case_is_named():
-    with pytest.raises(ValueError, match="only is 'lineer'; allowed: attention, .*linear_int8"):
+    with pytest.raises(ValueError, match=r"only is 'lineer'; allowed: attention, .*linear_int8"):
         kernels.cases(only="lineer", quick=True)
 
 

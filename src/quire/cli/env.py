@@ -21,7 +21,8 @@ def env(as_json: Annotated[bool, typer.Option("--json", help="As one JSON object
     for group, facts in found.items():
         print(group)
         for name, value in facts.items():
-            print(f"  {name:<22} {_shown(value)}")
+            label = name.removesuffix("_bytes")
+            print(f"  {label:<22} {_shown(value) if label == name else f'{value / (1 << 30):.1f} GiB'}")
 
 
 def describe() -> dict[str, dict[str, Any]]:
@@ -58,6 +59,6 @@ def describe() -> dict[str, dict[str, Any]]:
 def _shown(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
-    if isinstance(value, bool) or value is None:
-        return "yes" if value else "no" if value is not None else "none"
-    return f"{value / (1 << 30):.1f} GiB" if isinstance(value, int) and value > 1 << 20 else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)

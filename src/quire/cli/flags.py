@@ -14,7 +14,7 @@ import textwrap
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from functools import cache, wraps
 from typing import Annotated, Any
 
@@ -168,7 +168,7 @@ def _without_collisions(flags: list[Flag]) -> list[Flag]:
     for flag in flags:
         name = flag.name if flag.name not in taken else f"{flag.path[0]}_{flag.name}"
         assert name not in taken, f"two flags want the name {name}"
-        taken[name] = Flag(name, flag.path, flag.type, flag.help, flag.default, flag.choices, flag.parse)
+        taken[name] = replace(flag, name=name)
     return list(taken.values())
 
 
