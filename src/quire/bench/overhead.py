@@ -4,6 +4,9 @@ Every running sequence decodes one token a step: schedule, block table, arrays, 
 real; the forward pass hands back the same random logits each time.
 """
 
+import cProfile
+import io
+import pstats
 import random
 import time
 from collections.abc import Callable
@@ -11,6 +14,7 @@ from collections.abc import Callable
 import torch
 
 from quire.bench.harness import Case, Measurement
+from quire.bench.results import Report
 from quire.config import EngineConfig
 from quire.engine.assembly import KVPlan, connect
 from quire.engine.batch import Int64, ModelInput
@@ -51,6 +55,17 @@ def cases(*, num_seqs: int = 256, steps: int = 200, quick: bool = False) -> list
         Case(name, _stepper(num_seqs, steps, kind), {"num_seqs": num_seqs, "steps": steps})
         for name, kind in kinds.items()
     ]
+
+
+def explain(report: Report) -> str:
+    """Where the time of the bookkeeping case goes, by the profiler: its own cost lies on every call, so read shares."""
+    case = cases(quick=True)[0]
+    profile = cProfile.Profile()
+    profile.runcall(case.run)
+    told = io.StringIO()
+    pstats.Stats(profile, stream=told).strip_dirs().sort_stats("tottime").print_stats(12)
+    lines = [line for line in told.getvalue().splitlines() if line.strip()]
+    return "\n".join([f"{report.title}: profile of {case.name}", *lines[3:]])
 
 
 def _stepper(num_seqs: int, steps: int, kind: OutputKind) -> Callable[[], Measurement]:
