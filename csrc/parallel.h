@@ -1,7 +1,9 @@
 // Loops over all the threads of the process's one OpenMP team (torch's, when torch was imported first).
 //
 // The number of threads is OpenMP's (OMP_NUM_THREADS, torch.set_num_threads). A body must not throw.
-// Inside a parallel region, and where OpenMP is missing, the loop runs in the calling thread.
+// Inside a parallel region, and where OpenMP is missing, the loop runs in the calling thread. A loop that is worth two
+// threads wakes the whole team, though some of it may find nothing to do: OpenMP ends the threads that a smaller team
+// leaves out, and starting them again costs more than most of these loops.
 
 #pragma once
 
@@ -33,11 +35,10 @@ void parallel_ranges(int64_t n, int64_t grain, Body&& body) {
     return;
   }
 #ifdef _OPENMP
-#pragma omp parallel num_threads(static_cast<int>(threads))
+#pragma omp parallel
   {
-    const int64_t me = omp_get_thread_num(), team = omp_get_num_threads();
-    const int64_t begin = n * me / team, end = n * (me + 1) / team;
-    if (begin < end) body(begin, end);
+    const int64_t me = omp_get_thread_num(), team = std::min<int64_t>(omp_get_num_threads(), threads);
+    if (me < team) body(n * me / team, n * (me + 1) / team);
   }
 #endif
 }
@@ -53,8 +54,8 @@ void parallel_items(int64_t n, Body&& body, int limit = max_threads()) {
   };
   if (threads <= 1) return work();
 #ifdef _OPENMP
-#pragma omp parallel num_threads(threads)
-  work();
+#pragma omp parallel
+  if (omp_get_thread_num() < threads) work();
 #endif
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "kernels/linear.h"
+#include "kernels/panel.h"
 #include "kernels/simd.h"
 
 namespace quire {
@@ -36,7 +37,7 @@ QUIRE_INLINE void multiply_runs(const T* x, const T* weight, int64_t stride, int
     for (int r = 0; r < kRows; ++r) row[r] = Ops::load(x + r * stride + i);
 #pragma GCC unroll 8
     for (int o = 0; o < kOutputs; ++o) {
-      if (fetch_next) __builtin_prefetch(weight + (kOutputs + o) * stride + i, 0, 2);
+      if (fetch_next) __builtin_prefetch(weight + (kOutputs + o) * stride + i, 0, 3);
       const auto column = Ops::load(weight + o * stride + i);
       for (int r = 0; r < kRows; ++r) acc[r][o] = Ops::dot(acc[r][o], row[r], column);
     }
@@ -61,21 +62,10 @@ QUIRE_INLINE void multiply_tile_rows(const Linear& args, const T* weight, float*
   std::fill_n(sums, args.rows * kMaxTileOutputs, 0.0f);
   for (int64_t i = 0; i < args.inputs; i += kStretch) {
     const int64_t size = std::min(kStretch, args.inputs - i);
-    for (int64_t r = 0; r < args.rows;) {
-      const int64_t left = args.rows - r;
-      const T* run = x + r * args.inputs + i;
-      float* to = sums + r * kMaxTileOutputs;
-      if (left >= 3 && Ops::kRows >= 3) {
-        multiply_runs<Ops, Ops::kRows>(run, weight + i, args.inputs, size, to, r == 0);
-        r += Ops::kRows;
-      } else if (left >= 2) {
-        multiply_runs<Ops, 2>(run, weight + i, args.inputs, size, to, r == 0);
-        r += 2;
-      } else {
-        multiply_runs<Ops, 1>(run, weight + i, args.inputs, size, to, r == 0);
-        r += 1;
-      }
-    }
+    for_row_tiles<Ops::kRows>(args.rows, [&](auto height, int64_t r) {
+      multiply_runs<Ops, height()>(x + r * args.inputs + i, weight + i, args.inputs, size, sums + r * kMaxTileOutputs,
+                                   r == 0);
+    });
   }
 }
 
@@ -91,23 +81,24 @@ QUIRE_INLINE float dot_product(const T* a, const T* b, int64_t size) {
 template <Isa I>
 void linear_outputs(const Linear& args, int64_t begin, int64_t end, float* sums) {
   with_dtype(args.dtype, [&]<class T>(T) {
+    using V = Simd<I>;
     using Ops = DotOps<I, T>;
     const T* bias = static_cast<const T*>(args.bias);
     T* out = static_cast<T*>(args.out);
-    const auto write = [&](int64_t r, int64_t o, float sum) {
-      out[r * args.outputs + o] = from_float<T>(bias ? sum + to_float(bias[o]) : sum);
-    };
     int64_t o = begin;
     for (; o + Ops::kOutputs <= end; o += Ops::kOutputs) {
       multiply_tile_rows<Ops>(args, static_cast<const T*>(args.weight) + o * args.inputs, sums);
+      const auto offset = bias ? V::load_first(bias + o, Ops::kOutputs) : V::zero();
       for (int64_t r = 0; r < args.rows; ++r) {
-        for (int i = 0; i < Ops::kOutputs; ++i) write(r, o + i, sums[r * kMaxTileOutputs + i]);
+        const auto sum = V::load_first(sums + r * kMaxTileOutputs, Ops::kOutputs);
+        V::store_first(out + r * args.outputs + o, V::add(sum, offset), Ops::kOutputs);
       }
     }
     for (; o < end; ++o) {
       const T* weight = static_cast<const T*>(args.weight) + o * args.inputs;
       for (int64_t r = 0; r < args.rows; ++r) {
-        write(r, o, dot_product<I>(static_cast<const T*>(args.x) + r * args.inputs, weight, args.inputs));
+        const float sum = dot_product<I>(static_cast<const T*>(args.x) + r * args.inputs, weight, args.inputs);
+        out[r * args.outputs + o] = from_float<T>(bias ? sum + to_float(bias[o]) : sum);
       }
     }
   });
