@@ -19,6 +19,7 @@ from torch import Tensor
 from quire import kernels
 from quire.bench.harness import Case, Measurement
 from quire.bench.results import Report
+from quire.errors import ConfigError
 
 SHAPES = {"up": (1024, 3072), "down": (3072, 1024)}  # inputs, outputs: the two of Qwen3-0.6B
 COLD_BYTES = 300e6
@@ -51,7 +52,7 @@ def cases(
     wanted = set(only.split(",")) - {""}
     unknown = wanted - {case.name for case in found}
     if unknown:
-        raise ValueError(f"only is {only!r}; allowed: {', '.join(sorted({case.name for case in found}))}.")
+        raise ConfigError(f"only is {only!r}; allowed: {', '.join(sorted({case.name for case in found}))}.")
     return [case for case in found if not wanted or case.name in wanted]
 
 
