@@ -104,8 +104,8 @@ def test_batch_is_exact(case, name: str) -> None:
             again = llm.generate(_as_prompts(), _params(), use_tqdm=False)
             _compare(again, truth)
             assert again[15].metrics.num_cached_tokens == 288
-            for i in (0, 4, 15):
-                _compare(llm.generate([_as_prompts()[i]], _params(), use_tqdm=False), [truth[i]])
+            for prompt, alone in zip(_as_prompts(), truth, strict=True):
+                _compare(llm.generate(prompt, _params(), use_tqdm=False), [alone])
 
 
 def test_gguf_f32_is_exact(tmp_path: Path) -> None:

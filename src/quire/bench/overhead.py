@@ -26,6 +26,7 @@ from quire.sampling_params import SamplingParams
 
 BLOCK_SIZE = 16
 PROMPT_TOKENS = 100
+PROFILED_STEPS = 40
 NUM_LOGITS = 1024
 """A small vocabulary: finding the largest logit is the model's cost, not the engine's."""
 
@@ -58,35 +59,42 @@ def cases(*, num_seqs: int = 256, steps: int = 200, quick: bool = False) -> list
 
 
 def explain(report: Report) -> str:
-    """Where the time of the bookkeeping case goes, by the profiler: its own cost lies on every call, so read shares."""
-    case = cases(quick=True)[0]
+    """Where the time goes, by the profiler: its own cost lies on every call, so read shares, not times."""
+    params = report.results[0].params
+    engine = _running(int(params["num_seqs"]), PROFILED_STEPS, OutputKind.FINAL)
     profile = cProfile.Profile()
-    profile.runcall(case.run)
+    for _ in range(PROFILED_STEPS):
+        profile.runcall(engine.step)
     told = io.StringIO()
     pstats.Stats(profile, stream=told).strip_dirs().sort_stats("tottime").print_stats(12)
     lines = [line for line in told.getvalue().splitlines() if line.strip()]
-    return "\n".join([f"{report.title}: profile of {case.name}", *lines[3:]])
+    return "\n".join([f"profile of {PROFILED_STEPS} steps, bookkeeping only", *lines[3:]])
 
 
 def _stepper(num_seqs: int, steps: int, kind: OutputKind) -> Callable[[], Measurement]:
     def run() -> Measurement:
-        engine = _engine(num_seqs, steps)
-        rng = random.Random(0)
-        params = SamplingParams(temperature=0, max_tokens=2 * steps + 2, ignore_eos=True)
-        for i in range(num_seqs):
-            prompt = {"prompt_token_ids": [rng.randrange(NUM_LOGITS) for _ in range(PROMPT_TOKENS)]}
-            engine.add_request(str(i), prompt, params, output_kind=kind)
-        while engine.stats().num_waiting or engine.stats().num_decode_tokens < num_seqs:
-            engine.step()
+        engine = _running(num_seqs, steps, kind)
         durations_us = []
         for _ in range(steps):
             start_s = time.perf_counter()
             engine.step()
             durations_us.append((time.perf_counter() - start_s) * 1e6)
-        per_seq_us = [d / num_seqs for d in durations_us]
-        return Measurement({"per_sequence_us": sum(per_seq_us) / steps}, {"step_us": durations_us})
+        return Measurement({"per_sequence_us": sum(durations_us) / steps / num_seqs}, {"step_us": durations_us})
 
     return run
+
+
+def _running(num_seqs: int, steps: int, kind: OutputKind) -> LLMEngine:
+    """An engine in which every sequence decodes, for at least so many steps more."""
+    engine = _engine(num_seqs, steps)
+    rng = random.Random(0)
+    params = SamplingParams(temperature=0, max_tokens=2 * steps + 2, ignore_eos=True)
+    for i in range(num_seqs):
+        prompt = {"prompt_token_ids": [rng.randrange(NUM_LOGITS) for _ in range(PROMPT_TOKENS)]}
+        engine.add_request(str(i), prompt, params, output_kind=kind)
+    while engine.stats().num_waiting or engine.stats().num_decode_tokens < num_seqs:
+        engine.step()
+    return engine
 
 
 def _engine(num_seqs: int, steps: int) -> LLMEngine:

@@ -114,11 +114,12 @@ class InputBuilder:
         return np.array(token_ids, dtype=np.int64)
 
     def _prompt_rows(self, batch: ScheduledBatch, query_starts: Int32) -> Int64:
-        spans = [
-            np.arange(query_starts[i], query_starts[i] + num_scored_prompt_tokens(seq, num_new))
-            for i, (seq, num_new) in enumerate(zip(batch.sequences, batch.num_new_tokens, strict=True))
-            if seq.params.prompt_logprobs is not None
-        ]
+        spans = []
+        for row in range(batch.num_decodes, len(batch.sequences)):  # a decode has its prompt behind it
+            seq = batch.sequences[row]
+            if seq.params.prompt_logprobs is not None:
+                count = num_scored_prompt_tokens(seq, batch.num_new_tokens[row])
+                spans.append(np.arange(query_starts[row], query_starts[row] + count))
         return np.concatenate(spans).astype(np.int64) if spans else _NO_ROWS
 
 
