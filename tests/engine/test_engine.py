@@ -1,5 +1,7 @@
 """The loop around a model whose every token depends on its whole context (see tests/fakes.py)."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -179,6 +181,19 @@ def test_priority_goes_first() -> None:
     while engine.has_unfinished:
         done += [output.request_id for output in engine.step()]
     assert done == ["now", "soon", "late"]
+
+
+def test_a_deadline_goes_before_those_without() -> None:
+    now_s = itertools.count(step=0.5)  # half a second from one look at the clock to the next
+    engine, _ = fake_engine(scheduling_policy="slo", max_num_seqs=1, clock=lambda: next(now_s))
+    add(engine, "teaches the engine how slow it is", PROMPT, max_tokens=10)
+    drain(engine)
+    for request_id, slo_ms in (("patient", None), ("urgent", 2_500)):
+        add(engine, request_id, PROMPT, slo_ms=slo_ms, max_tokens=2)
+    done = []
+    while engine.has_unfinished:
+        done += [output.request_id for output in engine.step()]
+    assert done == ["urgent", "patient"]
 
 
 def test_holding_back_for_company() -> None:

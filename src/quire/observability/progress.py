@@ -16,12 +16,20 @@ class GenerationProgress:
     """Requests done, and prefill and decode tokens a second since it began."""
 
     def __init__(
-        self, num_requests: int, done: Callable[[], int], tokens: Callable[[], tuple[int, int]], *, enabled: bool
+        self,
+        num_requests: int,
+        done: Callable[[], int],
+        tokens: Callable[[], tuple[int, int]],
+        *,
+        enabled: bool,
+        console: Console | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._done = done
         self._tokens = tokens
         self._num_requests = num_requests
-        console = Console(stderr=True)
+        self._clock = clock
+        console = console or Console(stderr=True)
         self._is_enabled = enabled and console.is_terminal
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -35,7 +43,7 @@ class GenerationProgress:
 
     def __enter__(self) -> "GenerationProgress":
         if self._is_enabled:
-            self._started_s = self._drawn_s = time.monotonic()
+            self._started_s = self._drawn_s = self._clock()
             self._first = self._tokens()
             self._task = self._bar.add_task("Generating", total=self._num_requests, rates="")
         return self
@@ -44,7 +52,7 @@ class GenerationProgress:
         """Cheap enough to be called after every step."""
         if not self._is_enabled:
             return
-        now_s = time.monotonic()
+        now_s = self._clock()
         if now_s - self._drawn_s < REDRAW_S or now_s - self._started_s < PATIENCE_S:
             return
         self._drawn_s = now_s
