@@ -98,10 +98,11 @@ class BlockManager:
 
     def can_allocate(self, seq: Sequence, match: PrefixMatch, *, reserve: int = 0) -> bool:
         """Whether `allocate` would succeed and leave `reserve` blocks free."""
+        num_wanted, num_free = self._num_blocks_for(seq) + reserve, self._allocator.num_free
+        if num_wanted <= num_free:  # enough even if every block of the match has to be revived
+            return True
         ref_counts = self._allocator.ref_counts
-        num_revived = [ref_counts[block_id] for block_id in match.block_ids].count(0)
-        num_new = self._num_blocks_for(seq) - len(match.block_ids)
-        return num_new + num_revived + reserve <= self._allocator.num_free
+        return num_wanted - sum(ref_counts[block_id] > 0 for block_id in match.block_ids) <= num_free
 
     def allocate(self, seq: Sequence, match: PrefixMatch) -> None:
         """Blocks for all tokens of `seq`, the first of them those of `match`; promises the next full one.
