@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from quire.cache.events import BlockObserver
 from quire.config import EngineConfig
 from quire.engine.assembly import KVPlan, connect
 from quire.engine.batch import ModelInput
@@ -98,6 +99,7 @@ def fake_engine(
     max_model_len: int = 64,
     eos: int | None = None,
     clock: Callable[[], float] = time.monotonic,
+    observer: BlockObserver | None = None,
     **knobs: object,
 ) -> tuple[LLMEngine, FakeExecutor]:
     """An engine without a tokenizer around a FakeExecutor."""
@@ -105,5 +107,14 @@ def fake_engine(
     executor = FakeExecutor(num_blocks, block_size)
     plan = KVPlan((num_blocks, 1, 2, 1, block_size, 1), torch.float32, min(max_model_len, num_blocks * block_size))
     eos_token_ids = frozenset() if eos is None else frozenset({eos})
-    engine = connect(executor, None, plan, config, vocab_size=VOCAB_SIZE, eos_token_ids=eos_token_ids, clock=clock)
+    engine = connect(
+        executor,
+        None,
+        plan,
+        config,
+        vocab_size=VOCAB_SIZE,
+        eos_token_ids=eos_token_ids,
+        clock=clock,
+        observer=observer,
+    )
     return engine, executor

@@ -11,6 +11,7 @@ import torch
 
 from quire import kernels
 from quire.cache.block_manager import BlockManager
+from quire.cache.events import BlockObserver
 from quire.config import EngineConfig
 from quire.engine.batch import InputBuilder
 from quire.engine.engine import LLMEngine
@@ -35,8 +36,11 @@ log = logging.getLogger(__name__)
 MIB = 1 << 20
 
 
-def assemble(model: str | Path, config: EngineConfig, *, show_progress: bool = False) -> LLMEngine:
-    """Loads a model (directory, GGUF file or hub id) and builds the engine that serves it."""
+def assemble(
+    model: str | Path, config: EngineConfig, *, show_progress: bool = False, observer: BlockObserver | None = None
+) -> LLMEngine:
+    """Loads a model (directory, GGUF file or hub id) and builds the engine that serves it. `observer` is told of every
+    block that is stored, shared or removed, in the thread that steps the engine."""
     size = config.tensor_parallel_size
     num_threads = config.num_threads or max(1, num_physical_cores() // size)
     workers: WorkerGroup | None = None
@@ -83,6 +87,7 @@ def assemble(model: str | Path, config: EngineConfig, *, show_progress: bool = F
         vocab_size=loaded.config.vocab_size,
         eos_token_ids=eos_token_ids | tokenizer.eos_token_ids if tokenizer is not None else eos_token_ids,
         fingerprint=loaded.fingerprint,
+        observer=observer,
     )
 
 
@@ -169,6 +174,7 @@ def connect(
     eos_token_ids: frozenset[int],
     fingerprint: bytes = b"",
     clock: Callable[[], float] = time.monotonic,
+    observer: BlockObserver | None = None,
 ) -> LLMEngine:
     """The engine around whatever executes its steps."""
     # A step must have room for the next token of everyone who runs.
@@ -181,6 +187,7 @@ def connect(
             plan.block_size,
             enable_prefix_caching=config.enable_prefix_caching,
             fingerprint=fingerprint,
+            observer=observer,
         ),
         make_policy(config.scheduling_policy),
         max_num_seqs=max_num_seqs,
