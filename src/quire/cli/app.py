@@ -14,6 +14,7 @@ from quire.cli.bench import app as bench
 from quire.cli.env import env
 from quire.cli.generate import generate
 from quire.cli.help import GroupedCommand
+from quire.cli.serve import serve
 from quire.errors import QuireError
 from quire.observability import log
 
@@ -40,6 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(cls=GroupedCommand)(generate)
+app.command(cls=GroupedCommand)(serve)
 app.command()(env)
 app.add_typer(bench, name="bench")
 

@@ -160,7 +160,7 @@ def _parse_pairs(texts: list[str]) -> dict[int, float]:
 
 
 def _shown_default(field: "Field[Any]") -> str:
-    return "" if field.default is None or field.default is MISSING else str(field.default)
+    return "" if field.default in (None, MISSING, ()) else str(field.default)
 
 
 def _without_collisions(flags: list[Flag]) -> list[Flag]:

@@ -12,10 +12,11 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 
-from quire.engine.engine import LLMEngine, Output
+from quire.engine.engine import EngineStats, LLMEngine, Output
 from quire.engine.outputs import EmbeddingOutput, OutputKind, RequestOutput
-from quire.engine.prompts import Prompt
+from quire.engine.prompts import PreparedRequest, Prompt
 from quire.errors import EngineClosedError, InvalidRequestError
+from quire.models.tokenizer import Tokenizer
 from quire.sampling_params import SamplingParams
 
 log = logging.getLogger(__name__)
@@ -56,16 +57,42 @@ class AsyncEngine:
         self._thread = threading.Thread(target=self._run, name="quire-engine", daemon=True)
         self._thread.start()
 
+    async def prepare(self, prompt: Prompt, params: SamplingParams | None = None) -> PreparedRequest:
+        """Tokenizes and checks a request; raises InvalidRequestError. Nothing runs yet."""
+        return await asyncio.to_thread(self._engine.prepare, prompt, params)
+
+    async def prepare_embedding(self, prompt: Prompt) -> PreparedRequest:
+        """The same for a text to be embedded."""
+        return await asyncio.to_thread(self._engine.prepare_embedding, prompt)
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        return self._engine.tokenizer
+
+    @property
+    def max_model_len(self) -> int:
+        """Tokens of prompt and output together."""
+        return self._engine.max_model_len
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether requests are still served."""
+        return self._error is None and self._thread.is_alive()
+
+    def stats(self) -> EngineStats:
+        """A glance from outside: its numbers may be a step apart."""
+        return self._engine.stats()
+
     async def generate(
         self,
-        prompt: Prompt,
+        prompt: Prompt | PreparedRequest,
         params: SamplingParams | None = None,
         *,
         request_id: str | None = None,
         output_kind: OutputKind = OutputKind.DELTA,
     ) -> AsyncIterator[RequestOutput]:
         """The request's outputs as they come. Leaving the iterator early aborts the request."""
-        prepared = await asyncio.to_thread(self._engine.prepare, prompt, params)
+        prepared = prompt if isinstance(prompt, PreparedRequest) else await self.prepare(prompt, params)
         request_id = request_id or f"async-{next(self._request_ids)}"
 
         def add() -> None:
@@ -75,7 +102,7 @@ class AsyncEngine:
             assert isinstance(output, RequestOutput)
             yield output
 
-    async def embed(self, prompt: Prompt, *, request_id: str | None = None) -> EmbeddingOutput:
+    async def embed(self, prompt: Prompt | PreparedRequest, *, request_id: str | None = None) -> EmbeddingOutput:
         request_id = request_id or f"async-{next(self._request_ids)}"
 
         def add() -> None:
@@ -103,7 +130,7 @@ class AsyncEngine:
         self._thread.join()
 
     async def _follow(self, request_id: str, add: Callable[[], None]) -> AsyncIterator[Output]:
-        if self._error is not None or not self._thread.is_alive():
+        if not self.is_alive:
             raise EngineClosedError("The engine is closed; nothing more can be asked of it.") from self._error
         stream = _Stream()
         is_finished = False

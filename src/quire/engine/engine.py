@@ -126,6 +126,11 @@ class LLMEngine:
                     self._close(generation.seq, FinishReason.ABORT)
 
     @property
+    def max_model_len(self) -> int:
+        """Tokens of prompt and output together."""
+        return self._checker.max_model_len
+
+    @property
     def has_unfinished(self) -> bool:
         return self.scheduler.has_unfinished
 

@@ -45,7 +45,7 @@ class RequestChecker:
     ) -> None:
         self._tokenizer = tokenizer
         self._vocab_size = vocab_size
-        self._max_model_len = max_model_len
+        self.max_model_len = max_model_len
         self._max_num_seqs = max_num_seqs
         self._eos_token_ids = eos_token_ids
         self._grammars = grammars
@@ -60,7 +60,7 @@ class RequestChecker:
                 f"Send several requests, or raise max_num_seqs.",
                 param="n",
             )
-        room = self._max_model_len - len(token_ids)
+        room = self.max_model_len - len(token_ids)
         max_tokens = room if params.max_tokens is None else min(params.max_tokens, room)
         return PreparedRequest(
             text,
@@ -128,11 +128,11 @@ class RequestChecker:
     def _check_length(self, token_ids: list[int], *, room_for: int) -> None:
         if not token_ids:
             raise InvalidRequestError("The prompt is empty; give at least one token.", param="prompt")
-        longest = self._max_model_len - room_for
+        longest = self.max_model_len - room_for
         if len(token_ids) > longest:
             raise InvalidRequestError(
                 f"The prompt has {len(token_ids)} tokens; allowed: at most {longest} "
-                f"(max_model_len is {self._max_model_len}). Shorten it, or raise max_model_len.",
+                f"(max_model_len is {self.max_model_len}). Shorten it, or raise max_model_len.",
                 param="prompt",
             )
 

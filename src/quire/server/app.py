@@ -1,0 +1,83 @@
+"""The application: all routes around one engine, which is loaded while the server already answers /health.
+
+app = create_app(lambda: AsyncEngine(…), ServedModel(("name",)), ServerSettings())
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+import quire
+from quire.engine.async_engine import AsyncEngine
+from quire.protocol.fields import Body
+from quire.protocol.openai import (
+    ChatCompletionRequest,
+    CompletionRequest,
+    DetokenizeRequest,
+    EmbeddingRequest,
+    TokenizeRequest,
+)
+from quire.server import health_routes, openai_routes, token_routes
+from quire.server.bodies import add_schemas
+from quire.server.errors import add_error_handlers
+from quire.server.middleware import RequestGate
+from quire.server.settings import ServerSettings
+from quire.server.state import ServedModel, ServerState
+
+log = logging.getLogger(__name__)
+
+_BODIES: tuple[type[Body], ...] = (
+    ChatCompletionRequest,
+    CompletionRequest,
+    EmbeddingRequest,
+    TokenizeRequest,
+    DetokenizeRequest,
+)
+
+
+def create_app(
+    load: Callable[[], AsyncEngine],
+    model: ServedModel,
+    settings: ServerSettings,
+    *,
+    on_load_error: Callable[[], None] = lambda: None,
+) -> FastAPI:
+    """`load` runs in a thread of its own when the server starts; what it makes is closed when the server ends. Where it
+    fails, `app.state.server.error` says why, and `on_load_error` is called."""
+    state = ServerState(model, settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        loading = asyncio.create_task(_load(load, state, on_load_error))
+        try:
+            yield
+        finally:
+            engine = await loading
+            if engine is not None:
+                await asyncio.to_thread(engine.close)
+
+    app = FastAPI(title="Quire", version=quire.__version__, lifespan=lifespan, redoc_url=None)
+    app.state.server = state
+    app.add_middleware(RequestGate, state=state)
+    add_error_handlers(app)
+    for routes in (openai_routes, token_routes, health_routes):
+        app.include_router(routes.router)
+    add_schemas(app, _BODIES)
+    return app
+
+
+async def _load(
+    load: Callable[[], AsyncEngine], state: ServerState, on_load_error: Callable[[], None]
+) -> AsyncEngine | None:
+    try:
+        engine = await asyncio.to_thread(load)
+    except Exception as error:
+        state.error = error
+        on_load_error()
+        return None
+    state.open(engine)
+    log.info("ready", extra={"model": state.model.names[0], "max_model_len": engine.max_model_len})
+    return engine

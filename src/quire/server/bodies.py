@@ -1,0 +1,53 @@
+"""The body of a request, read and checked, and the OpenAPI document of what is read.
+
+A body must call itself JSON: a page in a browser can send any other kind to a server on the same machine unasked.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi import FastAPI, Request
+from pydantic import TypeAdapter
+
+from quire.protocol.fields import Body, BodyT, parse
+from quire.protocol.openai_responses import ErrorResponse
+from quire.server.errors import ApiError
+
+_REF = "#/components/schemas/{model}"
+
+
+async def read_body(request: Request, kind: type[BodyT]) -> BodyT:
+    """Raises ApiError 415 where it is not JSON by name, InvalidRequestError where it is not what it should be."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not media_type.endswith("+json"):
+        given = f"is {media_type[:80]!r}" if media_type else "is missing"
+        raise ApiError(415, f"The Content-Type {given}; allowed: application/json.")
+    return parse(kind, await request.body())
+
+
+def described(kind: type[Body] | None, answer: Any) -> dict[str, Any]:
+    """Arguments of a route that say in the OpenAPI document what it takes and gives."""
+    said: dict[str, Any] = {
+        "responses": {200: {"model": answer}, "4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}},
+        "response_model": None,
+    }
+    if kind is not None:
+        content = {"application/json": {"schema": {"$ref": _REF.format(model=kind.__name__)}}}
+        said["openapi_extra"] = {"requestBody": {"required": True, "content": content}}
+    return said
+
+
+def add_schemas(app: FastAPI, kinds: Iterable[type[Body]]) -> None:
+    """Puts the request types that routes refer to into the OpenAPI document."""
+    inherited = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = inherited()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        for kind in kinds:
+            schema = TypeAdapter(kind).json_schema(ref_template=_REF, by_alias=True)
+            schemas.update(schema.pop("$defs", {}))
+            schemas[kind.__name__] = schema
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

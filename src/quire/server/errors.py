@@ -1,0 +1,101 @@
+"""Errors in the shape of the OpenAI API, whatever raised them.
+
+    {"error": {"message": …, "type": …, "param": …, "code": …}}
+
+Invariant: a message that leaves here is one of ours; the text of an unexpected exception stays in the log.
+"""
+
+import logging
+import math
+from collections.abc import Mapping
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from quire.errors import CapacityError, EngineClosedError, InvalidRequestError
+from quire.protocol.openai_responses import ErrorResponse
+from quire.scheduling.admission import Refused
+
+log = logging.getLogger(__name__)
+
+INVALID = "invalid_request_error"
+SERVER = "server_error"
+_LOADING_RETRY_S = 5
+
+
+class ApiError(Exception):
+    """An answer with a status of its own."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        kind: str = INVALID,
+        param: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.kind = kind
+        self.param = param
+        self.code = code
+        self.headers = dict(headers or {})
+
+    def body(self) -> ErrorResponse:
+        return {"error": {"message": str(self), "type": self.kind, "param": self.param, "code": self.code}}
+
+    def response(self) -> JSONResponse:
+        return JSONResponse(self.body(), self.status, self.headers)
+
+
+def unavailable(message: str, retry_after_s: float = _LOADING_RETRY_S, code: str = "unavailable") -> ApiError:
+    return ApiError(503, message, kind=SERVER, code=code, headers=_retry_after(retry_after_s))
+
+
+def refused(by: Refused) -> ApiError:
+    """429 for the caller's own limit, 503 for ours; 400 where coming again is of no use."""
+    if by.retry_after_s is None:
+        return ApiError(400, f"{by.reason} Ask for less at a time.", code="request_too_large")
+    if by.kind == "capacity":
+        return unavailable(by.reason, by.retry_after_s, "overloaded")
+    headers = _retry_after(by.retry_after_s)
+    return ApiError(429, by.reason, kind="rate_limit_error", code="rate_limit_exceeded", headers=headers)
+
+
+def as_api_error(error: Exception) -> ApiError:
+    """What the caller is told of `error`."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, InvalidRequestError):
+        return ApiError(400, str(error), param=error.param)
+    if isinstance(error, EngineClosedError):
+        return unavailable(str(error), code="engine_closed")
+    if isinstance(error, CapacityError):
+        return unavailable(str(error), code="overloaded")
+    if isinstance(error, HTTPException):
+        return _of_status(error)
+    log.error("a request failed", exc_info=error)
+    return ApiError(500, "The server failed at this request; its log says why.", kind=SERVER, code="internal_error")
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    for kind in (ApiError, InvalidRequestError, EngineClosedError, CapacityError, HTTPException):
+        app.add_exception_handler(kind, _answer)
+
+
+async def _answer(_: Request, error: Exception) -> JSONResponse:
+    return as_api_error(error).response()
+
+
+def _of_status(error: HTTPException) -> ApiError:
+    """Of the framework's own errors: no such path, no such method."""
+    messages = {404: "There is nothing at this address; /docs shows what there is.", 405: "This method is not allowed."}
+    message = messages.get(error.status_code, str(error.detail))
+    return ApiError(error.status_code, message, code="not_found" if error.status_code == 404 else None)
+
+
+def _retry_after(seconds: float) -> dict[str, str]:
+    return {"Retry-After": str(max(1, math.ceil(seconds)))}

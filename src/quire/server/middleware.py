@@ -1,0 +1,134 @@
+"""What every request passes: it gets an id, shows its key, is held to the limits, and leaves one line in the log.
+
+The line has no part of prompts and answers. Invariant: every request is answered, logged and counted exactly once.
+"""
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from quire.server.errors import ApiError, as_api_error
+from quire.server.sse import ClientGoneError
+from quire.server.state import ServerState
+
+log = logging.getLogger(__name__)
+
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_CLIENT_GONE = 499
+
+
+class RequestGate:
+    """The outermost application."""
+
+    def __init__(self, app: ASGIApp, state: ServerState) -> None:
+        self._app = app
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        visit = _Visit(scope, send)
+        settings = self._state.settings
+        try:
+            scope["state"] |= {"facts": visit.facts, "request_id": visit.request_id}
+            scope["state"]["caller"] = self._state.keys.caller(scope["path"], visit.header(b"authorization"))
+            visit.check_headers(settings.max_header_bytes)
+            visit.check_length(settings.max_body_bytes)
+            limited = _LimitedBody(receive, settings.max_body_bytes, settings.body_timeout_s)
+            await self._app(scope, limited, visit.send)
+        except ClientGoneError:
+            visit.status = visit.status or _CLIENT_GONE
+        except Exception as error:
+            answer = as_api_error(error).response()
+            if visit.status is None:
+                await answer(scope, receive, visit.send)
+        finally:
+            visit.log()
+            self._state.metrics.count_http(visit.route, visit.status or _CLIENT_GONE)
+
+
+@dataclass(slots=True)
+class _Visit:
+    """One request, from its first byte to its last."""
+
+    scope: Scope
+    outer_send: Send
+    started_s: float = field(default_factory=time.monotonic)
+    status: int | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    request_id: str = ""
+
+    def __post_init__(self) -> None:
+        given = self.header(b"x-request-id") or ""
+        self.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+    def header(self, name: bytes) -> str | None:
+        return next((value.decode("latin-1") for key, value in self.scope["headers"] if key == name), None)
+
+    def check_headers(self, limit: int) -> None:
+        if sum(len(name) + len(value) for name, value in self.scope["headers"]) > limit:
+            message = f"The headers of the request are too long; allowed: {limit} bytes."
+            raise ApiError(431, message, code="headers_too_large")
+
+    def check_length(self, limit: int) -> None:
+        """Refuses by what the header says, before a byte of the body is read."""
+        length = self.header(b"content-length") or "0"
+        if not (length.isascii() and length.isdigit()) or len(length) > 20 or int(length) > limit:
+            raise _too_large(limit)
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message = {**message, "headers": [*message["headers"], (b"x-request-id", self.request_id.encode())]}
+        await self.outer_send(message)
+
+    @property
+    def route(self) -> str:
+        """The pattern of its route: paths as they were sent would be a series each."""
+        route = self.scope.get("route")
+        return getattr(route, "path", "other")
+
+    def log(self) -> None:
+        duration_ms = round((time.monotonic() - self.started_s) * 1e3, 1)
+        facts = {"request_id": self.request_id, "method": self.scope["method"], "path": self.scope["path"][:256]}
+        caller = getattr(self.scope["state"].get("caller"), "name", None)
+        log.info(
+            "request",
+            extra={**facts, "status": self.status, "duration_ms": duration_ms, "caller": caller, **self.facts},
+        )
+
+
+class _LimitedBody:
+    """`receive` that refuses a body too long or too slow. After the body it waits without end for the client to go."""
+
+    def __init__(self, receive: Receive, max_bytes: int, timeout_s: float) -> None:
+        self._receive = receive
+        self._max_bytes = max_bytes
+        self._deadline_s = asyncio.get_running_loop().time() + timeout_s
+        self._num_bytes = 0
+        self._is_complete = False
+
+    async def __call__(self) -> Message:
+        if self._is_complete:
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._deadline_s):
+                message = await self._receive()
+        except TimeoutError:
+            raise ApiError(408, "The body of the request did not come in time.", code="timeout") from None
+        self._num_bytes += len(message.get("body", b""))
+        self._is_complete = not message.get("more_body", False)
+        if self._num_bytes > self._max_bytes:
+            raise _too_large(self._max_bytes)
+        return message
+
+
+def _too_large(limit: int) -> ApiError:
+    return ApiError(413, f"The body is too long; allowed: {limit} bytes.", code="request_too_large")

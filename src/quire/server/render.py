@@ -1,0 +1,158 @@
+"""Engine outputs as the OpenAI API's dicts: what completions and chats have in common.
+
+A writer belongs to one request. `answer` makes the whole of it; `first`, `events` and `last` make the same as a
+stream, where every choice ends exactly once.
+"""
+
+import time
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from quire.engine.outputs import CompletionOutput, RequestOutput
+from quire.engine.prompts import PreparedRequest
+from quire.engine.sampler import TokenLogprobs
+from quire.protocol.openai import SamplingBody
+from quire.protocol.openai_responses import PromptLogprob, PromptLogprobs, Usage
+from quire.server.token_texts import TokenTexts
+
+LEAST_LOGPROB = -9999.0
+"""JSON has no infinity."""
+
+Event = Mapping[str, Any]
+
+
+def new_id(prefix: str) -> str:
+    return f"{prefix}-{uuid.uuid4().hex}"
+
+
+def finite(logprob: float) -> float:
+    return max(logprob, LEAST_LOGPROB)
+
+
+class UsageMeter:
+    """Tokens of a request, counted as they come."""
+
+    def __init__(self, prepared: Iterable[PreparedRequest]) -> None:
+        self._num_prompt = sum(len(p.token_ids) for p in prepared)
+        self._num_cached: dict[int, int] = {}
+        self._num_output = 0
+
+    def add(self, index: int, output: RequestOutput) -> None:
+        self._num_output += sum(len(completion.token_ids) for completion in output.outputs)
+        if output.metrics is not None:
+            self._num_cached[index] = output.metrics.num_cached_tokens
+
+    def usage(self, *, is_scored_only: bool = False) -> Usage:
+        num_output = 0 if is_scored_only else self._num_output
+        return {
+            "prompt_tokens": self._num_prompt,
+            "completion_tokens": num_output,
+            "total_tokens": self._num_prompt + num_output,
+            "prompt_tokens_details": {"cached_tokens": sum(self._num_cached.values())},
+        }
+
+
+class Writer(ABC):
+    """Its `request` decides what is shown; `index` is which prompt an output belongs to."""
+
+    is_scored_only = False
+    """No text was asked for, only the prompt's log-probabilities."""
+
+    def __init__(
+        self,
+        request: SamplingBody,
+        prepared: list[PreparedRequest],
+        texts: TokenTexts,
+        *,
+        answer_id: str,
+        model: str,
+        kind: str,
+    ) -> None:
+        self._request = request
+        self._texts = texts
+        self._meter = UsageMeter(prepared)
+        self.answer_id = answer_id
+        self._head = {"id": answer_id, "object": kind, "created": int(time.time()), "model": model}
+        self._ended: set[tuple[int, int]] = set()
+        options = request.stream_options
+        self._has_usage_event = options is not None and options.include_usage
+        self._has_usage_so_far = options is not None and options.continuous_usage_stats
+
+    def answer(self, outputs: list[RequestOutput]) -> Event:
+        """All of it, from the finished output of each prompt."""
+        for index, output in enumerate(outputs):
+            self._meter.add(index, output)
+        choices = [
+            self._choice(index, output, completion)
+            for index, output in enumerate(outputs)
+            for completion in output.outputs
+        ]
+        return {**self._head, "choices": choices, "usage": self._usage(), **self._extras(outputs)}
+
+    def first(self) -> Iterator[Event]:
+        """What a stream begins with."""
+        return iter(())
+
+    def events(self, index: int, output: RequestOutput) -> Iterator[Event]:
+        self._meter.add(index, output)
+        for completion in output.outputs:
+            place = (index, completion.index)
+            if place in self._ended:
+                continue
+            if completion.is_finished:
+                self._ended.add(place)
+            elif not (completion.text or completion.logprobs or self._request.return_token_ids):
+                continue
+            yield self._event([self._delta(index, output, completion)])
+
+    def last(self) -> Iterator[Event]:
+        """What a stream ends with."""
+        if self._has_usage_event:
+            yield {**self._head, "choices": [], "usage": self._usage()}
+
+    @abstractmethod
+    def _choice(self, index: int, output: RequestOutput, completion: CompletionOutput) -> Event: ...
+
+    @abstractmethod
+    def _delta(self, index: int, output: RequestOutput, completion: CompletionOutput) -> Event: ...
+
+    def _extras(self, outputs: list[RequestOutput]) -> Event:  # noqa: ARG002 (completions have none)
+        return {}
+
+    def _event(self, choices: list[Event]) -> Event:
+        event: dict[str, Any] = {**self._head, "choices": choices}
+        if self._has_usage_so_far:
+            event["usage"] = self._usage()
+        elif self._has_usage_event:
+            event["usage"] = None
+        return event
+
+    def _usage(self) -> Usage:
+        return self._meter.usage(is_scored_only=self.is_scored_only)
+
+    def _end(self, completion: CompletionOutput) -> Event:
+        """Why a choice ended, and its tokens where they are wanted."""
+        reason = None if completion.finish_reason is None else str(completion.finish_reason)
+        said: dict[str, Any] = {"finish_reason": reason, "stop_reason": completion.stop_reason}
+        return {**said, "token_ids": completion.token_ids} if self._request.return_token_ids else said
+
+    def _prompt_logprobs(self, output: RequestOutput) -> PromptLogprobs | None:
+        num_top = self._request.prompt_logprobs
+        if num_top is None or output.prompt_logprobs is None:
+            return None
+        return [None if scores is None else self._ranked(scores, num_top) for scores in output.prompt_logprobs]
+
+    def _ranked(self, scores: TokenLogprobs, num_top: int) -> dict[str, PromptLogprob]:
+        found: dict[str, PromptLogprob] = {}
+        for rank, (token_id, logprob) in enumerate(scores.top[:num_top], 1):
+            found[str(token_id)] = self._prompt_logprob(token_id, logprob, rank)
+        found[str(scores.token_id)] = self._prompt_logprob(scores.token_id, scores.logprob, scores.rank)
+        return found
+
+    def _prompt_logprob(self, token_id: int, logprob: float, rank: int) -> PromptLogprob:
+        return {"logprob": finite(logprob), "rank": rank, "decoded_token": self._text(token_id)}
+
+    def _text(self, token_id: int) -> str:
+        return self._texts.text(token_id, as_id=self._request.return_tokens_as_token_ids)

@@ -1,0 +1,91 @@
+"""The knobs of the server: where it listens, who may ask, how much and for how long. Flags are made of these fields."""
+
+from dataclasses import dataclass
+
+from quire.errors import ConfigError, shown
+from quire.scheduling.admission import AdmissionLimits, RateLimit
+
+_POSITIVE = (
+    "max_body_bytes",
+    "max_header_bytes",
+    "header_timeout_s",
+    "body_timeout_s",
+    "keep_alive_s",
+    "write_timeout_s",
+    "request_timeout_s",
+    "shutdown_timeout_s",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    host: str = "127.0.0.1"
+    """The address to listen on. 0.0.0.0 is the whole network: then set api_key."""
+    port: int = 8000
+    """0 takes any that is free."""
+    api_key: tuple[str, ...] = ()
+    """Keys that are let in, one per caller; everything but /health and /ready then needs one."""
+    are_metrics_open: bool = False
+    """/metrics needs no key either."""
+    served_model_name: tuple[str, ...] = ()
+    """Names that requests may call the model by; answers use the first. Default: the model as it was given."""
+    max_body_bytes: int = 8 << 20
+    """Longer requests are answered with 413."""
+    max_header_bytes: int = 64 << 10
+    """Longer request headers are answered with 431."""
+    header_timeout_s: float = 20.0
+    """A connection that has not sent the headers of its request by then is closed."""
+    body_timeout_s: float = 60.0
+    """A request whose body is not there by then is answered with 408."""
+    keep_alive_s: float = 75.0
+    """How long a connection may be idle between requests. Longer than that of a proxy in front."""
+    write_timeout_s: float = 60.0
+    """A reader who takes nothing of a stream for so long loses it."""
+    request_timeout_s: float | None = None
+    """A request is ended with 504 after so long. Default: never."""
+    shutdown_timeout_s: float = 30.0
+    """On SIGTERM, requests in flight have so long to finish."""
+    max_queued_requests: int | None = 4096
+    """More are answered with 503 and Retry-After."""
+    max_queued_tokens: int | None = None
+    """The same by tokens, of prompts and expected outputs."""
+    requests_per_s: float | None = None
+    """How many are let in, all callers together; more are answered with 503 and Retry-After."""
+    tokens_per_s: float | None = None
+    """The same by tokens."""
+    key_requests_per_s: float | None = None
+    """How many one key may send; more are answered with 429 and Retry-After."""
+    key_tokens_per_s: float | None = None
+    """The same by tokens."""
+    rate_window_s: float = 10.0
+    """Rates hold over this time. Longer lets bursts through, shorter smooths."""
+    ssl_certfile: str | None = None
+    """A certificate (PEM); the server then speaks HTTPS."""
+    ssl_keyfile: str | None = None
+    """Its private key, where the certificate's file does not hold it."""
+
+    def __post_init__(self) -> None:
+        for name in ("api_key", "served_model_name"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if isinstance(self.port, bool) or not isinstance(self.port, int) or not 0 <= self.port <= 65_535:
+            raise ConfigError(f"port is {shown(self.port)}; allowed: 0 (any free one) to 65535.")
+        for name in _POSITIVE:
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, (int, float)) and 0 < value < float("inf")):
+                raise ConfigError(f"{name} is {shown(value)}; allowed: a number above 0.")
+        for key in self.api_key:
+            if not (key and key.isascii() and key.isprintable() and " " not in key):
+                raise ConfigError("An api_key is empty or holds white space or other than ASCII characters.")
+        if self.ssl_keyfile is not None and self.ssl_certfile is None:
+            raise ConfigError("ssl_keyfile is given without ssl_certfile; give both.")
+        self.admission_limits()
+
+    def admission_limits(self) -> AdmissionLimits:
+        """The same numbers as admission knows them. Raises ConfigError where they admit nothing."""
+        return AdmissionLimits(
+            per_key=RateLimit(self.key_requests_per_s, self.key_tokens_per_s),
+            in_all=RateLimit(self.requests_per_s, self.tokens_per_s),
+            window_s=self.rate_window_s,
+            max_queued_requests=self.max_queued_requests,
+            max_queued_tokens=self.max_queued_tokens,
+        )

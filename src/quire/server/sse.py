@@ -1,0 +1,114 @@
+"""A stream of server-sent events, and what becomes of a request when its reader goes away.
+
+What is ready together goes out in one write. A reader who is gone, or takes nothing for `write_timeout_s`, ends the
+request; closing the batches aborts it in the engine.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from contextlib import AbstractContextManager, aclosing
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from quire.scheduling.admission import Admitted
+from quire.server.errors import ApiError, as_api_error
+from quire.server.generation import Generation
+from quire.server.render import Writer
+
+log = logging.getLogger(__name__)
+
+DONE = b"data: [DONE]\n\n"
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+_encode = msgspec.json.encode
+
+T = TypeVar("T")
+
+
+class ClientGoneError(Exception):
+    """Nobody waits for the answer any more."""
+
+
+def frames(events: Iterable[Mapping[str, Any]]) -> bytes:
+    """Events as they are written."""
+    return b"".join([b"data: " + _encode(event) + b"\n\n" for event in events])
+
+
+async def written(generation: Generation, writer: Writer, ticket: Admitted) -> AsyncGenerator[bytes, None]:
+    """The whole stream, write by write."""
+    yield frames(writer.first())
+    async with aclosing(generation.stream(ticket)) as batches:
+        async for batch in batches:
+            yield frames(event for index, output in batch for event in writer.events(index, output))
+    yield frames(writer.last()) + DONE
+
+
+async def while_there(receive: Receive, work: Coroutine[Any, Any, T], timeout_s: float | None) -> T:
+    """What `work` gives. Cancels it and raises ClientGoneError when the client goes, ApiError 504 when it takes
+    longer than `timeout_s`."""
+    task, watcher = asyncio.ensure_future(work), asyncio.ensure_future(_gone(receive))
+    try:
+        done, _ = await asyncio.wait((task, watcher), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        if task in done:
+            return task.result()
+        if watcher in done:
+            raise ClientGoneError
+        raise ApiError(504, f"The request took longer than {timeout_s:g} s.", kind="server_error", code="timeout")
+    finally:
+        for each in (task, watcher):
+            each.cancel()
+        await asyncio.gather(task, watcher, return_exceptions=True)
+
+
+class EventStream(Response):
+    """Asks for admission when it begins, so that a refusal still has a status of its own."""
+
+    def __init__(
+        self,
+        admission: AbstractContextManager[Admitted],
+        stream: Callable[[Admitted], AsyncGenerator[bytes, None]],
+        *,
+        write_timeout_s: float,
+        timeout_s: float | None,
+    ) -> None:
+        super().__init__()
+        self._admission = admission
+        self._stream = stream
+        self._write_timeout_s = write_timeout_s
+        self._timeout_s = timeout_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 (ASGI)
+        with self._admission as ticket:
+            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            async with aclosing(self._stream(ticket)) as writes:
+                try:
+                    await while_there(receive, self._write_all(writes, send), self._timeout_s)
+                except ClientGoneError:
+                    log.debug("a reader left its stream")
+                except TimeoutError:
+                    log.warning("a reader took nothing of its stream for %g s", self._write_timeout_s)
+                except Exception as error:
+                    # The status is sent already: the error is the stream's last event.
+                    await self._write(send, frames([as_api_error(error).body()]), is_last=True)
+
+    async def _write_all(self, writes: AsyncIterator[bytes], send: Send) -> None:
+        async for data in writes:
+            if data:
+                await self._write(send, data)
+        await self._write(send, b"", is_last=True)
+
+    async def _write(self, send: Send, data: bytes, *, is_last: bool = False) -> None:
+        async with asyncio.timeout(self._write_timeout_s):
+            await send({"type": "http.response.body", "body": data, "more_body": not is_last})
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

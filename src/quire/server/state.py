@@ -1,0 +1,142 @@
+"""What all routes of one server share, and whether there is a model to ask yet.
+
+    loading ──▶ ready ──▶ draining ──▶ closed
+       └──▶ failed (the server ends)
+
+Knows nothing of HTTP but the errors it is answered with.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from quire.engine.async_engine import AsyncEngine
+from quire.engine.prompts import PreparedRequest
+from quire.models.tokenizer import Tokenizer
+from quire.observability.metrics import EngineReading, ServingMetrics
+from quire.scheduling.admission import AdmissionController, Admitted, Refused
+from quire.server.auth import Caller, KeyRing
+from quire.server.errors import ApiError, refused, unavailable
+from quire.server.settings import ServerSettings
+from quire.server.token_texts import TokenTexts
+
+EXPECTED_OUTPUT_TOKENS = 256
+"""What a request that sets no max_tokens counts for at the door."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """What a server says of its model before there is one."""
+
+    names: tuple[str, ...]
+    chat_template: str | None = None
+    is_by_deadline: bool = False
+    """The engine orders by slo_ms."""
+
+
+class ServerState:
+    def __init__(self, model: ServedModel, settings: ServerSettings) -> None:
+        self.model = model
+        self.settings = settings
+        self.keys = KeyRing(settings.api_key, are_metrics_open=settings.are_metrics_open)
+        self.admission = AdmissionController(settings.admission_limits(), is_by_deadline=model.is_by_deadline)
+        self.metrics = ServingMetrics(model.names[0], self._read_engine)
+        self.created_s = int(time.time())
+        self.is_draining = False
+        self.error: Exception | None = None
+        """Why the model could not be loaded."""
+        self._engine: AsyncEngine | None = None
+        self._token_texts: TokenTexts | None = None
+
+    def open(self, engine: AsyncEngine) -> None:
+        """From now on requests are served."""
+        self._token_texts = TokenTexts(engine.tokenizer)
+        self._engine = engine
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """Raises ApiError 503 where nothing can be asked of it."""
+        if self._engine is None:
+            raise unavailable("The model is being loaded; /ready says when it is there.", code="model_loading")
+        if self.is_draining:
+            raise unavailable("The server is shutting down.", code="shutting_down")
+        if not self._engine.is_alive:
+            raise unavailable("The engine has stopped; its log says why.", code="engine_closed")
+        return self._engine
+
+    @property
+    def is_healthy(self) -> bool:
+        """Not to be restarted: loading counts as healthy."""
+        return self.error is None and (self._engine is None or self._engine.is_alive)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        tokenizer = self.engine.tokenizer
+        if tokenizer is None:
+            raise ApiError(400, "This model came without a tokenizer; send token ids to /v1/completions.")
+        return tokenizer
+
+    @property
+    def token_texts(self) -> TokenTexts:
+        assert self._token_texts is not None
+        return self._token_texts
+
+    def served_name(self, asked: str | None) -> str:
+        """The name that the answer gives. Raises ApiError 404 for one that is not served."""
+        if asked is None or asked in self.model.names:
+            return asked or self.model.names[0]
+        known = ", ".join(repr(name) for name in self.model.names)
+        message = f"There is no model {asked!r} here; allowed: {known}."
+        raise ApiError(404, message, param="model", code="model_not_found")
+
+    @contextmanager
+    def admitted(self, caller: Caller, prepared: list[PreparedRequest]) -> Iterator[Admitted]:
+        """Counts requests that came in one call in, for as long as the block lasts. Raises ApiError 429 or 503."""
+        params = prepared[0].params
+        outputs = [p.max_tokens if params.max_tokens else min(p.max_tokens, EXPECTED_OUTPUT_TOKENS) for p in prepared]
+        ticket = self.admission.admit(
+            caller.name,
+            sum(len(p.token_ids) for p in prepared),
+            max(outputs),
+            n=params.n * len(prepared),
+            slo_ms=params.slo_ms,
+        )
+        if isinstance(ticket, Refused):
+            error = refused(ticket)
+            self.metrics.count_refusal(error.status)
+            raise error
+        try:
+            yield ticket
+        finally:
+            self.admission.finished(ticket)
+
+    def _read_engine(self) -> EngineReading | None:
+        if self._engine is None:
+            return None
+        stats = self._engine.stats()
+        return EngineReading(
+            num_running=stats.num_running,
+            num_waiting=stats.num_waiting,
+            kv_cache_usage=1 - stats.num_free_blocks / stats.num_blocks,
+            num_preemptions=stats.num_preemptions,
+            num_cached_tokens=stats.num_cached_tokens,
+            num_steps=stats.num_steps,
+        )
+
+
+def state_of(request: Request) -> ServerState:
+    state: ServerState = request.app.state.server
+    return state
+
+
+def caller_of(request: Request) -> Caller:
+    caller: Caller = request.state.caller
+    return caller
+
+
+def add_facts(request: Request, **facts: object) -> None:
+    """What the log says of this request beside its path and status."""
+    request.state.facts.update({name: value for name, value in facts.items() if value is not None})

@@ -1,0 +1,41 @@
+"""/tokenize and /detokenize, as vLLM has them."""
+
+import asyncio
+from functools import partial
+
+from fastapi import APIRouter, Request, Response
+
+from quire.protocol.openai import DetokenizeRequest, TokenizeRequest
+from quire.protocol.openai_responses import Text, Tokens
+from quire.server.bodies import described, read_body
+from quire.server.openai_routes import MsgspecJson, chat_token_ids
+from quire.server.state import ServerState, state_of
+
+router = APIRouter()
+
+
+@router.post("/tokenize", **described(TokenizeRequest, Tokens))
+async def tokenize(request: Request) -> Response:
+    """The token ids of a prompt or of a conversation."""
+    state, body = state_of(request), await read_body(request, TokenizeRequest)
+    state.served_name(body.model)
+    token_ids = await asyncio.to_thread(_token_ids, state, body)
+    answer: Tokens = {"count": len(token_ids), "max_model_len": state.engine.max_model_len, "tokens": token_ids}
+    if body.return_token_strs:
+        answer["token_strs"] = [state.token_texts.text(token_id) for token_id in token_ids]
+    return MsgspecJson(answer)
+
+
+@router.post("/detokenize", **described(DetokenizeRequest, Text))
+async def detokenize(request: Request) -> Response:
+    """The text of token ids, special ones written out."""
+    state, body = state_of(request), await read_body(request, DetokenizeRequest)
+    state.served_name(body.model)
+    decode = partial(state.tokenizer.decode, body.tokens, skip_special_tokens=False)
+    return MsgspecJson({"prompt": await asyncio.to_thread(decode)})
+
+
+def _token_ids(state: ServerState, body: TokenizeRequest) -> list[int]:
+    if body.messages is not None:
+        return chat_token_ids(state, body.messages, body)
+    return state.tokenizer.encode(body.prompt or "", add_special_tokens=body.add_special_tokens)
