@@ -1,4 +1,4 @@
-# make run    ask the model that Quire carries (PROMPT="…" to choose the question)
+# make run    serve the model that Quire carries on 127.0.0.1:8000 (MODEL=… for another, PORT=… elsewhere)
 # make test   run the tests (TESTS=tests/cache for some of them)
 # make check  lint, format, types, import contract, C++ format, native stubs, rules of the house
 # make native rebuild the C++ core · make stubs  write what is made from code: type stubs, tables of knobs
@@ -12,9 +12,9 @@ PYTHON ?=
 CXX ?= g++
 VENV ?= .venv
 TORCH_INDEX ?=
-PROMPT ?= The lighthouse at Brill was built in 1843 by the harbour guild.\n\nQuestion: When was the lighthouse built?
+MODEL ?=
+PORT ?= 8000
 TESTS ?= tests
-export PROMPT
 FREE_GB := 3
 
 BIN := $(VENV)/bin
@@ -28,7 +28,7 @@ PACKAGING := pyproject.toml constraints.txt
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.native
-	@printf '%b' "$$PROMPT" | $(BIN)/quire generate --chat --temperature 0 --max-tokens 64
+	@$(BIN)/quire serve $(MODEL) --port $(PORT)
 
 test: $(VENV)/.developer $(VENV)/.native
 	@echo "==> Running the tests"

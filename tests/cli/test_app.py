@@ -12,7 +12,7 @@ def test_version() -> None:
     assert CliRunner().invoke(app, ["--version"]).output == f"quire {quire.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["generate", "env", "bench"])
+@pytest.mark.parametrize("command", ["generate", "serve", "env", "bench"])
 def test_every_command_has_help(command: str) -> None:
     assert command in CliRunner().invoke(app, ["--help"]).output
     assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0

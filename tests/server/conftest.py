@@ -1,3 +1,4 @@
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,12 @@ from quire.engine.assembly import assemble
 from tests.models.tiny import write_tiny
 from tests.models.tiny_tokenizers import write_tiny_tokenizer
 from tests.server.serving import Running, running
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quiet() -> None:
+    """What commands of other tests configured writes to streams that are closed by now."""
+    logging.getLogger("quire").handlers.clear()
 
 
 @pytest.fixture(scope="session")
