@@ -30,6 +30,7 @@ from .reading import supporting, window, words_of
 
 NUM_DISTRACTORS = 3
 MAX_ANSWER_TOKENS = 32
+NUM_UNTRAINED = 20  # questions for the untrained network, which never ends an answer by itself
 CITATION = re.compile(r"\s*\[(\d)\]\s*$")
 
 
@@ -187,12 +188,12 @@ def evaluate(directory: Path, held_out: corpora.Corpora, count: int) -> dict[str
         results[name] = {
             "quire-tiny": score(cases, [model.reply(case) for case in cases]),
             "most word overlap": score(cases, [most_overlap(case) for case in cases]),
-            "untrained": score(cases[:40], [untrained.reply(case) for case in cases[:40]]),
+            "untrained": score(cases[:NUM_UNTRAINED], [untrained.reply(case) for case in cases[:NUM_UNTRAINED]]),
         }
         print_table(name, results[name])
     refused = [model.reply(case).text == REFUSAL for case in silent_cases(count)]
     results["refused when the passages do not say"] = percent(refused)
-    texts = held_out_texts(held_out, 100)
+    texts = held_out_texts(held_out, 40)
     for name, some in texts.items():
         results[f"perplexity, {name}"] = {"quire-tiny": model.perplexity(some), "untrained": untrained.perplexity(some)}
     return results
