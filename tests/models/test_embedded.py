@@ -1,16 +1,15 @@
 """The model that comes with the package: whole, small, and what its chat template says it is."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-import quire
+from quire import LLM, SamplingParams
+from quire.models.embedded import EMBEDDED_MODEL
 
-DIRECTORY = Path(quire.__file__).parent / "models" / "embedded" / "quire-tiny"
 TEXTS = [
     "Plain words, and a line\nbreak.",
     "Numbers: 2016, 3.14 and 1,000; a citation [2].",
@@ -21,12 +20,12 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return AutoTokenizer.from_pretrained(DIRECTORY)
+    return AutoTokenizer.from_pretrained(EMBEDDED_MODEL)
 
 
 @pytest.fixture(scope="module")
 def model():
-    return AutoModelForCausalLM.from_pretrained(DIRECTORY, dtype=torch.float32).eval()
+    return AutoModelForCausalLM.from_pretrained(EMBEDDED_MODEL, dtype=torch.float32).eval()
 
 
 def rendered(tokenizer, messages, **kwargs):
@@ -34,18 +33,18 @@ def rendered(tokenizer, messages, **kwargs):
 
 
 def test_is_small_enough_to_be_carried():
-    assert sum(file.stat().st_size for file in DIRECTORY.iterdir()) < 12_000_000
+    assert sum(file.stat().st_size for file in EMBEDDED_MODEL.iterdir()) < 12_000_000
 
 
 def test_card_names_every_training_set_and_its_licence():
-    card = (DIRECTORY / "README.md").read_text(encoding="utf-8")
+    card = (EMBEDDED_MODEL / "README.md").read_text(encoding="utf-8")
     for name in ("SQuAD", "WikiText", "PubMedQA", "documentation", "CC BY-SA 4.0", "CC BY-SA 3.0", "CC BY 4.0", "MIT"):
         assert name in card
 
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_any_text_survives_the_tokenizer(text):
-    tokenizer = Tokenizer.from_file(str(DIRECTORY / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(EMBEDDED_MODEL / "tokenizer.json"))
     assert tokenizer.decode(tokenizer.encode(text).ids, skip_special_tokens=False) == text
 
 
@@ -69,7 +68,7 @@ def test_template_without_documents_repeats_the_turns(tokenizer):
 
 
 def test_generation_ends_where_the_chat_template_ends_a_turn(tokenizer):
-    generation = json.loads((DIRECTORY / "generation_config.json").read_text(encoding="utf-8"))
+    generation = json.loads((EMBEDDED_MODEL / "generation_config.json").read_text(encoding="utf-8"))
     assert tokenizer.convert_tokens_to_ids("<|end|>") in generation["eos_token_id"]
 
 
@@ -79,3 +78,20 @@ def test_generates_in_transformers_and_greets(tokenizer, model):
     )
     out = model.generate(ids, max_new_tokens=40, do_sample=False)
     assert tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True).startswith("Hello")
+
+
+def test_the_engine_generates_what_transformers_does(tokenizer, model):
+    documents = [{"text": "The Orne was mapped in 1843 by Ada Moor."}, {"text": "The Vire is 128 km long."}]
+    questions = ["When was the Orne mapped?", "How long is the Vire?", "Who was here?"]
+    chats = [[{"role": "user", "content": question}] for question in questions]
+    with LLM(EMBEDDED_MODEL, dtype="float32", show_progress=False) as llm:
+        outputs = llm.chat(
+            chats, SamplingParams(temperature=0, max_tokens=24), False, chat_template_kwargs={"documents": documents}
+        )
+    for chat, output in zip(chats, outputs, strict=True):
+        ids = tokenizer.apply_chat_template(
+            chat, documents=documents, add_generation_prompt=True, return_tensors="pt", return_dict=False
+        )
+        generated = model.generate(ids, max_new_tokens=24, do_sample=False)[0, ids.shape[1] :]
+        assert output.prompt_token_ids == ids[0].tolist()
+        assert output.outputs[0].text == tokenizer.decode(generated, skip_special_tokens=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import os
 import random
 import time
@@ -28,44 +29,9 @@ from torch.nn import functional
 from . import corpora
 from .data import RowBuilder, vocabulary_texts
 from .model import Network, Shape
+from .recipe import DECAY_STEPS, LEARNING_RATE, STEPS, TOKENS_PER_STEP, learning_rate, stage_of
 from .tokenizer import train as train_tokenizer
 
-TOKENS_PER_STEP = 4096  # of all workers together
-LEARNING_RATE = 2e-3
-STEPS, DECAY_STEPS = 12_000, 2_000
-WARMUP_STEPS = 200
-READING = {
-    "invented": 34,
-    "squad": 22,
-    "wikitext": 9,
-    "docs": 9,
-    "pubmed": 3,
-    "sentences": 8,
-    "quire": 5,
-    "text": 7,
-    "chat": 3,
-}
-COPYING = {"copy": 36, "pairs": 24, "invented": 24, "squad": 8, "quire": 2, "text": 4, "chat": 2}
-BOTH = {name: READING.get(name, 0) + COPYING.get(name, 0) // 6 for name in {**READING, **COPYING}}
-
-
-@dataclasses.dataclass(frozen=True)
-class Stage:
-    """From step `start` on, rows have these lengths in turn, and the kinds of data.py come in these shares."""
-
-    start: int
-    lengths: list[int]
-    shares: dict[str, int]
-
-
-# Short rows first, and much of bare copying: what answers is built on it, and it is learnt there soonest.
-STAGES = [
-    Stage(0, [128], READING),
-    Stage(809, [128], COPYING),
-    Stage(1100, [128, 256], BOTH),
-    Stage(1500, [128, 256, 256, 512], BOTH),
-    Stage(2000, [256, 256, 512, 1024], BOTH),
-]
 VALIDATION_KINDS = ["invented", "squad", "text"]
 
 
@@ -73,14 +39,6 @@ VALIDATION_KINDS = ["invented", "squad", "text"]
 class Losses:
     answers: Tensor
     total: Tensor
-
-
-def stage_of(step: int) -> Stage:
-    return next(stage for stage in reversed(STAGES) if step >= stage.start)
-
-
-def learning_rate(step: int, steps: int, decay: int) -> float:
-    return LEARNING_RATE * min(1.0, (step + 1) / WARMUP_STEPS, max(0.0, (steps - step) / decay))
 
 
 def optimizers(network: Network) -> list[torch.optim.Optimizer]:
@@ -194,8 +152,10 @@ def fit(trainer: Trainer, rows: RowBuilder, held_out: RowBuilder, args: argparse
             saved = time.monotonic()
 
 
-def mean(values: list[float]) -> float:
-    return round(sum(values) / len(values), 4)
+def mean(values: list[float]) -> float | None:
+    """Of the numbers among them: a batch of plain text alone has no loss of answers."""
+    numbers = [value for value in values if not math.isnan(value)]
+    return round(sum(numbers) / len(numbers), 4) if numbers else None
 
 
 def parse_arguments() -> argparse.Namespace:
