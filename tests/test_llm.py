@@ -11,6 +11,7 @@ import torch
 
 from quire import LLM, SamplingParams, StructuredOutputs
 from quire.errors import CapacityError, ConfigError, EngineClosedError, InvalidRequestError, ModelLoadError, QuireError
+from quire.parallel.group import TorchGroup
 from tests.models.tiny import write_tiny
 from tests.models.tiny_tokenizers import write_tiny_tokenizer
 
@@ -310,6 +311,8 @@ def test_tensor_parallel_gives_the_same_tokens(path: Path, llm: LLM) -> None:
     expected = llm.generate(prompts, params, use_tqdm=False)
     with LLM(path, num_threads=1, tensor_parallel_size=2) as parallel:
         outputs = parallel.generate(prompts, params, use_tqdm=False)
+        with pytest.raises(ConfigError, match="in a tensor-parallel group already"):
+            TorchGroup(0, 2, "file:///nowhere")
     for output, truth in zip(outputs, expected, strict=True):
         assert output.outputs[0].token_ids == truth.outputs[0].token_ids
         assert [s.logprob for s in output.prompt_logprobs[1:]] == pytest.approx(

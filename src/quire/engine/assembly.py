@@ -4,6 +4,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +24,11 @@ from quire.engine.structured import GrammarCompiler
 from quire.engine.worker import Begin, ParallelExecutor, WorkerGroup
 from quire.errors import CapacityError, ConfigError
 from quire.memory.device import available_memory_bytes, num_physical_cores, set_threads
-from quire.models import load
+from quire.models import LoadedModel, load
 from quire.models.config import ModelConfig
 from quire.models.gguf import metadata_value, open_gguf
 from quire.models.tokenizer import Tokenizer
-from quire.parallel.group import Group, SingleGroup, TorchGroup
+from quire.parallel.group import SingleGroup, TorchGroup
 from quire.scheduling.priority import make_policy
 from quire.scheduling.scheduler import Scheduler
 
@@ -41,42 +42,8 @@ def assemble(
 ) -> LLMEngine:
     """Loads a model (directory, GGUF file or hub id) and builds the engine that serves it. `observer` is told of every
     block that is stored, shared or removed, in the thread that steps the engine."""
-    size = config.tensor_parallel_size
-    num_threads = config.num_threads or max(1, num_physical_cores() // size)
-    workers: WorkerGroup | None = None
-    group: Group = SingleGroup()
-    if size > 1:
-        workers = WorkerGroup(
-            str(model),
-            dtype=config.dtype,
-            quantization=config.quantization,
-            revision=config.revision,
-            size=size,
-            num_threads=num_threads,
-        )
-        group = TorchGroup(0, size, workers.rendezvous)
-    set_threads(num_threads)
-    try:
-        loaded = load(
-            model,
-            dtype=config.dtype,
-            group=group,
-            quantization=config.quantization,
-            revision=config.revision,
-            show_progress=show_progress,
-        )
-        plan = plan_kv_cache(loaded.config, config, available_memory_bytes())
-    except BaseException:
-        if workers is not None:
-            workers.close()
-        raise
+    loaded, plan, executor = _load(model, config, show_progress=show_progress)
     log.info("%s", plan)
-    kv = torch.empty(plan.shape, dtype=plan.dtype)
-    local = ModelExecutor(loaded.model, kv, num_threads=num_threads)
-    executor: Executor = local
-    if workers is not None:
-        workers.send(Begin(plan.shape, str(plan.dtype).removeprefix("torch.")))
-        executor = ParallelExecutor(local, workers)
     tokenizer = _tokenizer_of(loaded.path)
     eos_token_ids = frozenset(loaded.config.eos_token_ids)
     return connect(
@@ -89,6 +56,42 @@ def assemble(
         fingerprint=loaded.fingerprint,
         observer=observer,
     )
+
+
+def _load(model: str | Path, config: EngineConfig, *, show_progress: bool) -> tuple[LoadedModel, "KVPlan", Executor]:
+    """The model and its cache, in this process or shared with others."""
+    size = config.tensor_parallel_size
+    num_threads = config.num_threads or max(1, num_physical_cores() // size)
+    set_threads(num_threads)
+    with ExitStack() as undo:
+        group: SingleGroup | TorchGroup = SingleGroup()
+        if size > 1:
+            workers = WorkerGroup(
+                str(model),
+                dtype=config.dtype,
+                quantization=config.quantization,
+                revision=config.revision,
+                size=size,
+                num_threads=num_threads,
+            )
+            undo.callback(workers.close)
+            group = TorchGroup(0, size, workers.rendezvous)
+            undo.callback(group.close)
+        loaded = load(
+            model,
+            dtype=config.dtype,
+            group=group,
+            quantization=config.quantization,
+            revision=config.revision,
+            show_progress=show_progress,
+        )
+        plan = plan_kv_cache(loaded.config, config, available_memory_bytes())
+        local = ModelExecutor(loaded.model, torch.empty(plan.shape, dtype=plan.dtype), num_threads=num_threads)
+        undo.pop_all()
+    if isinstance(group, SingleGroup):
+        return loaded, plan, local
+    workers.send(Begin(plan.shape, str(plan.dtype).removeprefix("torch.")))
+    return loaded, plan, ParallelExecutor(local, group, workers)
 
 
 def _tokenizer_of(path: Path) -> Tokenizer | None:

@@ -69,8 +69,9 @@ _decode = msgspec.msgpack.Decoder(Begin | Step | Resize).decode
 class ParallelExecutor:
     """Rank 0's executor: tells the workers, then does its own part."""
 
-    def __init__(self, local: ModelExecutor, workers: "WorkerGroup") -> None:
+    def __init__(self, local: ModelExecutor, group: TorchGroup, workers: "WorkerGroup") -> None:
         self._local = local
+        self._group = group
         self._workers = workers
 
     def execute(
@@ -85,6 +86,7 @@ class ParallelExecutor:
 
     def close(self) -> None:
         self._workers.close()
+        self._group.close()
         self._local.close()
 
 

@@ -1,12 +1,12 @@
 """The gate of a SwiGLU feed-forward layer."""
 
 import torch
-from torch import nn
 
 from quire import kernels
+from quire.layers.layer import Layer
 
 
-class SiluAndMul(nn.Module):
+class SiluAndMul(Layer):
     """silu(first half) * second half, along the last dimension."""
 
     def forward(self, x_TI2: torch.Tensor) -> torch.Tensor:

@@ -7,9 +7,9 @@ Knows nothing of how blocks are chosen. REQUIRES: the slots of a step lie in blo
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from quire import kernels
+from quire.layers.layer import Layer
 from quire.layers.norm import RMSNorm
 from quire.layers.rotary import RotaryEmbedding
 
@@ -32,7 +32,7 @@ class AttentionInput:
     """int32 [S+1]."""
 
 
-class PagedAttention(nn.Module):
+class PagedAttention(Layer):
     """Attention of one layer. `window`: how many tokens back each token sees, itself included; None is all."""
 
     def __init__(self, head_dim: int, window: int | None) -> None:

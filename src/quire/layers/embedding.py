@@ -6,13 +6,13 @@ run of the vocabulary (zeros fill up the last one); with tied weights both ends 
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # its customary name
-from torch import nn
 
+from quire.layers.layer import Layer
 from quire.layers.parameter import Part, Weight
 from quire.parallel.group import Group
 
 
-class VocabParallelEmbedding(nn.Module):
+class VocabParallelEmbedding(Layer):
     """Token ids to their vectors. An id outside the vocabulary is an IndexError on one rank."""
 
     def __init__(self, vocab_size: int, hidden_size: int, *, dtype: torch.dtype, group: Group) -> None:
@@ -30,7 +30,7 @@ class VocabParallelEmbedding(nn.Module):
         return self.group.all_reduce(x_TD)
 
 
-class ParallelLMHead(nn.Module):
+class ParallelLMHead(Layer):
     """Vectors to logits over the whole vocabulary, on every rank."""
 
     def __init__(self, vocab_size: int, hidden_size: int, *, dtype: torch.dtype, group: Group) -> None:

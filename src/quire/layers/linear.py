@@ -8,13 +8,13 @@ single call of the kernel.
 """
 
 import torch
-from torch import nn
 
+from quire.layers.layer import Layer
 from quire.layers.parameter import Part, Weight
 from quire.parallel.group import Group, share
 
 
-class Linear(nn.Module):
+class Linear(Layer):
     """A layer whose weight is made of `parts`, and its bias (if any) of the same rows."""
 
     def __init__(self, parts: tuple[Part, ...], *, bias: bool, dtype: torch.dtype, group: Group) -> None:

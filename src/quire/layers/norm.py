@@ -1,14 +1,14 @@
 """Root-mean-square normalisation, alone and joined with the residual sum before it."""
 
 import torch
-from torch import nn
 
 from quire import kernels
+from quire.layers.layer import Layer
 from quire.layers.parameter import Part, Weight
 from quire.parallel.group import SingleGroup
 
 
-class RMSNorm(nn.Module):
+class RMSNorm(Layer):
     """Every rank normalises whole vectors, so there is no group."""
 
     def __init__(self, size: int, eps: float, *, dtype: torch.dtype) -> None:

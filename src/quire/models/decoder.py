@@ -13,6 +13,7 @@ from torch import nn
 from quire.layers.activation import SiluAndMul
 from quire.layers.attention import AttentionInput, PagedAttention
 from quire.layers.embedding import ParallelLMHead, VocabParallelEmbedding
+from quire.layers.layer import Layer
 from quire.layers.linear import MergedColumnParallelLinear, QKVParallelLinear, RowParallelLinear
 from quire.layers.norm import RMSNorm
 from quire.layers.rotary import RotaryEmbedding
@@ -20,7 +21,7 @@ from quire.models.config import ModelConfig
 from quire.parallel.group import Group
 
 
-class SelfAttention(nn.Module):
+class SelfAttention(Layer):
     """Grouped-query attention. `has_head_norm`: each query and key head is normalised before it is rotated."""
 
     def __init__(
@@ -74,7 +75,7 @@ class SelfAttention(nn.Module):
         return RMSNorm(config.head_dim, config.rms_norm_eps, dtype=config.dtype)
 
 
-class GatedMLP(nn.Module):
+class GatedMLP(Layer):
     """SwiGLU: down(silu(gate(x)) * up(x))."""
 
     def __init__(self, config: ModelConfig, group: Group, *, has_bias: bool = False) -> None:
@@ -91,7 +92,7 @@ class GatedMLP(nn.Module):
         return out_TD
 
 
-class DecoderLayer(nn.Module):
+class DecoderLayer(Layer):
     """x + attention(norm(x)), then the same with the feed-forward. The sums are carried in `residual_TD`, so that each
     is made together with the norm that follows it."""
 
@@ -120,7 +121,7 @@ class DecoderLayer(nn.Module):
         return self.mlp(x_TD), residual_TD
 
 
-class Decoder(nn.Module):
+class Decoder(Layer):
     """Embedding, layers and final norm."""
 
     def __init__(self, config: ModelConfig, layers: list[DecoderLayer], group: Group) -> None:
@@ -144,7 +145,7 @@ class Decoder(nn.Module):
         return hidden_TD
 
 
-class CausalLM(nn.Module, ABC):
+class CausalLM(Layer, ABC):
     """A language model: hidden states of every token of a step, and logits where they are wanted."""
 
     def __init__(self, config: ModelConfig, group: Group) -> None:

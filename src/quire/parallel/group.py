@@ -53,6 +53,11 @@ class TorchGroup:
             raise ConfigError(f"rank is {rank}; allowed: 0 to {size - 1} in a group of {size}.")
         self.rank = rank
         self.size = size
+        if dist.is_initialized():
+            raise ConfigError(
+                "This process is in a tensor-parallel group already; close the LLM that it belongs to, or use another "
+                "process."
+            )
         dist.init_process_group(backend, init_method=init_method, rank=rank, world_size=size)
 
     def all_reduce(self, x: torch.Tensor) -> torch.Tensor:
