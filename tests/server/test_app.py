@@ -47,6 +47,7 @@ def test_tokens_in_tokens_out_without_a_tokenizer(fake: Running) -> None:
     assert tokens(fake) == greedy(PROMPT, 8)
     events = fake.events("/v1/completions", TEXT)
     assert [i for event in events for i in event["choices"][0]["token_ids"]] == greedy(PROMPT, 8)
+    assert events[0]["choices"][0]["prompt_token_ids"] == PROMPT
 
 
 # ── errors ─────────────────────────────────────────────────────────────────────────────────────────────────────────

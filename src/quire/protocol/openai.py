@@ -198,6 +198,9 @@ class TemplateBody(Body):
     chat_template_kwargs: dict[str, Any] | None = None
 
 
+_TEMPLATE_FIELDS = frozenset(TemplateBody.model_fields)
+
+
 class ChatCompletionRequest(SamplingBody, TemplateBody):
     unsupported: ClassVar[Mapping[str, str]] = {
         **SamplingBody.unsupported,
@@ -273,6 +276,7 @@ class EmbeddingRequest(Body):
     unsupported: ClassVar[Mapping[str, str]] = {
         "dimensions": "an embedding has the model's own width.",
         "truncate_prompt_tokens": "send the part of the text that counts.",
+        "priority": "texts to be embedded are served as they come.",
     }
 
     model: Label | None = None
@@ -285,7 +289,6 @@ class EmbeddingRequest(Body):
     ]
     encoding_format: Literal["float", "base64"] = "float"
     user: Label | None = None
-    priority: Annotated[int, Field(ge=-(1 << 31), lt=1 << 31)] = 0
     cache_salt: Annotated[str, Field(min_length=1, max_length=256)] | None = None
 
 
@@ -301,6 +304,9 @@ class TokenizeRequest(TemplateBody):
     def _is_prompt_or_chat(self) -> Self:
         if (self.prompt is None) == (self.messages is None):
             raise InvalidRequestError("Give prompt or messages, one of them.", param="prompt")
+        given, foreign = ("messages", {"add_special_tokens"}) if self.messages else ("prompt", _TEMPLATE_FIELDS)
+        for name in sorted(foreign & self.model_fields_set):
+            raise InvalidRequestError(f"{name} has no meaning with {given}; leave it out.", param=name)
         return self
 
 

@@ -11,6 +11,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from quire.server.errors import ApiError, as_api_error
@@ -43,7 +44,7 @@ class RequestGate:
             visit.check_length(settings.max_body_bytes)
             limited = _LimitedBody(receive, settings.max_body_bytes, settings.body_timeout_s)
             await self._app(scope, limited, visit.send)
-        except ClientGoneError:
+        except (ClientGoneError, ClientDisconnect):
             visit.status = visit.status or _CLIENT_GONE
         except Exception as error:
             answer = as_api_error(error).response()

@@ -23,17 +23,30 @@ class CompletionWriter(Writer):
         self._echo = request.echo
         self._num_top = request.logprobs
         self._offsets: dict[int, TextOffsets] = {}
-        self._echoed: set[int] = set()
+        self._begun: set[int] = set()
 
     def events(self, index: int, output: RequestOutput) -> Iterator[Event]:
         """The prompt comes with the first output, when its log-probabilities are known."""
-        if self._echo and index not in self._echoed:
-            self._echoed.add(index)
-            for number in range(self._num_choices):
-                place = self._place(index, number)
-                said = {"index": place, "text": self._prompt_text(output), "logprobs": self._prompt_part(output, place)}
-                yield self._event([{**said, "finish_reason": None, "stop_reason": None}])
+        if index not in self._begun:
+            self._begun.add(index)
+            if self._echo or self._request.return_token_ids:
+                for number in range(self._num_choices):
+                    yield self._event([self._prompt_choice(output, self._place(index, number))])
         yield from super().events(index, output)
+
+    def _prompt_choice(self, output: RequestOutput, place: int) -> Event:
+        said: dict[str, Any] = {
+            "index": place,
+            "text": "",
+            "logprobs": None,
+            "finish_reason": None,
+            "stop_reason": None,
+        }
+        if self._echo:
+            said |= {"text": self._prompt_text(output), "logprobs": self._prompt_part(output, place)}
+        if self._request.return_token_ids:
+            said |= {"prompt_token_ids": output.prompt_token_ids, "token_ids": []}
+        return said
 
     def _choice(self, index: int, output: RequestOutput, completion: CompletionOutput) -> Event:
         place = self._place(index, completion.index)

@@ -1,0 +1,166 @@
+"""Streams with readers of every kind: quick, slow, stuck, and gone."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from quire.engine.outputs import CompletionOutput, OutputKind, RequestOutput
+from quire.engine.prompts import PreparedRequest
+from quire.observability.metrics import ServingMetrics
+from quire.sampling_params import SamplingParams
+from quire.scheduling import AdmissionController, AdmissionLimits, Admitted
+from quire.sequence import FinishReason
+from quire.server.errors import ApiError
+from quire.server.generation import Generation
+from quire.server.sse import EventStream, frames
+
+Message = dict[str, Any]
+
+
+class Wire:
+    """What an ASGI server is to a response. It stops taking anything after `num_taken` messages."""
+
+    def __init__(self, num_taken: int = 1000, leaves_after: int = 1000) -> None:
+        self.sent: list[Message] = []
+        self._num_taken = num_taken
+        self._leaves_after = leaves_after
+        self._is_gone = asyncio.Event()
+
+    async def send(self, message: Message) -> None:
+        if len(self.sent) >= self._num_taken:
+            await asyncio.Event().wait()
+        self.sent.append(message)
+        if len(self.sent) >= self._leaves_after:
+            self._is_gone.set()
+
+    async def receive(self) -> Message:
+        await self._is_gone.wait()
+        return {"type": "http.disconnect"}
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(message.get("body", b"") for message in self.sent)
+
+
+class Source:
+    """Where the writes of a stream come from. Knows whether it was closed and its ticket given back."""
+
+    def __init__(self, *writes: bytes, fails_with: Exception | None = None) -> None:
+        self._writes = writes
+        self._fails_with = fails_with
+        self.is_closed = False
+        self.is_admitted = False
+
+    @contextmanager
+    def admission(self) -> Any:
+        self.is_admitted = True
+        yield Admitted(1, 1, 1)
+        self.is_admitted = False
+
+    async def stream(self, _: Admitted) -> AsyncGenerator[bytes, None]:
+        try:
+            for write in self._writes:
+                yield write
+            if self._fails_with is not None:
+                raise self._fails_with
+            await asyncio.sleep(0)
+        finally:
+            self.is_closed = True
+
+
+def streamed(source: Source, wire: Callable[[], Wire], timeout_s: float | None = None) -> Wire:
+    async def run() -> Wire:
+        found = wire()
+        response = EventStream(source.admission(), source.stream, write_timeout_s=0.05, timeout_s=timeout_s)
+        await asyncio.wait_for(response({"type": "http"}, found.receive, found.send), 10)
+        return found
+
+    wire_after = asyncio.run(run())
+    assert (source.is_closed, source.is_admitted) == (True, False)
+    return wire_after
+
+
+def test_all_is_written_and_ended() -> None:
+    wire = streamed(Source(b"one", b"", b"two"), Wire)
+    assert [message.get("body") for message in wire.sent] == [None, b"one", b"two", b""]
+    assert [message.get("more_body") for message in wire.sent] == [None, True, True, False]
+
+
+def test_a_reader_who_takes_nothing_loses_the_stream() -> None:
+    assert streamed(Source(b"one", b"two", b"three"), lambda: Wire(num_taken=2)).body == b"one"
+
+
+def test_a_reader_who_leaves_ends_the_stream() -> None:
+    async def endless(self: Source, _: Admitted) -> AsyncGenerator[bytes, None]:
+        try:
+            while True:
+                yield b"x"
+                await asyncio.sleep(0)
+        finally:
+            self.is_closed = True
+
+    source = Source()
+    source.stream = endless.__get__(source)  # type: ignore[method-assign]
+    assert len(streamed(source, lambda: Wire(leaves_after=5)).body) < 10
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ApiError(503, "too much"), b"too much"),
+        (KeyError("secret"), b"its log says why"),
+    ],
+)
+def test_an_error_in_the_middle_is_the_last_event(error: Exception, words: bytes) -> None:
+    wire = streamed(Source(b"one", fails_with=error), Wire)
+    assert wire.body.startswith(b"one" + b'data: {"error":')
+    assert words in wire.body
+    assert b"secret" not in wire.body
+    assert wire.sent[-1]["more_body"] is False
+
+
+def test_characters_that_end_lines_elsewhere_end_no_event() -> None:
+    (frame, rest) = frames([{"text": "a\n\nb\r\u2028\x85"}]).split(b"\n\n")
+    assert (frame.startswith(b'data: {"text":"a\\n\\nb\\r'), rest) == (True, b"")
+
+
+class ScriptedEngine:
+    """Gives outputs one after the other without a pause, but where the script has None."""
+
+    def __init__(self, script: list[int | None]) -> None:
+        self._script = script
+
+    async def generate(self, *_: Any, request_id: str, output_kind: OutputKind) -> AsyncGenerator[RequestOutput, None]:
+        for step in self._script:
+            if step is None:
+                await asyncio.sleep(0.01)
+                continue
+            reason = FinishReason.LENGTH if step == self._script[-1] else None
+            completion = CompletionOutput(0, str(step), [step], finish_reason=reason)
+            yield RequestOutput(request_id, None, [1], [completion], is_finished=reason is not None)
+
+
+def batches_of(script: list[int | None], reader_pause: Callable[[], Awaitable[None]]) -> list[list[str]]:
+    async def run() -> list[list[str]]:
+        admission = AdmissionController(AdmissionLimits())
+        ticket = admission.admit("anyone", 1, 1)
+        assert isinstance(ticket, Admitted)
+        prepared = [PreparedRequest(None, [1], SamplingParams(), 16)]
+        engine: Any = ScriptedEngine(script)
+        generation = Generation("id", prepared, engine, admission, ServingMetrics("m", lambda: None))
+        found = []
+        async for batch in generation.stream(ticket):
+            found.append([output.outputs[0].text for _, output in batch])
+            await reader_pause()
+        return found
+
+    return asyncio.run(run())
+
+
+def test_what_is_ready_together_is_one_batch() -> None:
+    assert batches_of([0, 1, 2, None, 3], lambda: asyncio.sleep(0)) == [["0", "1", "2"], ["3"]]
+    assert batches_of([0, None, 1, None, 2], lambda: asyncio.sleep(0)) == [["0"], ["1"], ["2"]]
+    assert batches_of([0, None, 1, None, 2], lambda: asyncio.sleep(0.2)) == [["0"], ["1", "2"]]
