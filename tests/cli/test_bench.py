@@ -87,3 +87,19 @@ def test_every_benchmark_of_the_package_has_a_help_page() -> None:
     for name in [*find_benchmarks(), "all"]:
         result = CliRunner().invoke(app, ["bench", name, "--help"])
         assert result.exit_code == 0, result.output
+
+
+def test_a_benchmark_with_nothing_to_draw_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark = Counting("counting", "quire.bench.stats", "Counts.", ())
+    run_benchmark(
+        benchmark,
+        {},
+        repetitions=1,
+        warmup=0,
+        json_path=None,
+        csv_path=None,
+        compare_path=None,
+        plot_dir=tmp_path,
+    )
+    assert "counting has no plot" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())

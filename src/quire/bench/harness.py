@@ -6,7 +6,7 @@ A benchmark is a module `quire.bench.<name>`. Its docstring's first line says wh
 
 `quire bench <name> --num-seqs 64` calls it; the flags are made from the keyword arguments (int, float, str, bool, and
 `tuple[int, ...]` as a comma list), so a knob is written once. It may also define `explain(report) -> str`: what bounds
-the number, printed below the table.
+the number, printed below the table; and `plot(report, path)`, which draws it (`plots.py`), for `--plot DIR`.
 
     Case("rms_norm", timed(lambda: rms_norm(x, weight, eps), calls=100), {"rows": 64})         times one call
     Case("serve", run, {"requests": 32}, side="quire", close=llm.close)                        measures itself

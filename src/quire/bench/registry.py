@@ -49,6 +49,13 @@ class Benchmark:
         explain = getattr(import_module(self.module), "explain", None)
         return "" if explain is None else str(explain(report))
 
+    def plot(self, report: object, path: Path) -> bool:
+        """Draws the report into the PNG file `path`; False where the module has nothing to draw."""
+        plot = getattr(import_module(self.module), "plot", None)
+        if plot is not None:
+            plot(report, path)
+        return plot is not None
+
 
 def find_benchmarks(paths: Sequence[str] | None = None, package: str = "quire.bench") -> dict[str, Benchmark]:
     """All benchmarks by name, in the order of their names; `paths` are the folders to look in."""

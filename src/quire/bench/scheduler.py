@@ -9,8 +9,11 @@ Times are the simulation's, so they are the same on every machine; repetitions d
 import math
 from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 
 from quire.bench.harness import Case, Measurement
+from quire.bench.plots import save_curves
+from quire.bench.results import Report
 from quire.bench.simulation import (
     BatchServer,
     Served,
@@ -59,6 +62,20 @@ def cases(
             for wait_ms, run in batching.items()
         ),
     ]
+
+
+def plot(report: Report, path: Path) -> None:
+    """What waiting for company costs and brings: added latency against throughput and batch size."""
+    batching = [result for result in report.results if result.name == "batching"]
+    full = batching[-1]
+    added_ms = [result.percentiles("added_ms")["p95"] for result in batching]
+    curves = {}
+    for metric, name in (("items_per_s", "throughput"), ("batch_items", "batch size")):
+        best = full.summary(metric).median
+        shares = (result.summary(metric).median / best for result in batching)
+        curves[name] = list(zip(added_ms, shares, strict=True))
+    labels = [result.side.removeprefix("wait ") for result in batching]
+    save_curves(path, curves, x="added latency, p95 (ms)", y="share of always-full batches", labels=labels)
 
 
 def _deadlines(policy: str, speed: Speed, num_requests: int, rate_per_s: float) -> Callable[[], Measurement]:

@@ -58,13 +58,17 @@ def run_benchmark(
     json_path: Path | None,
     csv_path: Path | None,
     compare_path: Path | None,
+    plot_dir: Path | None = None,
 ) -> None:
     """Measures, prints the table, writes what was asked for."""
     from rich.console import Console
 
+    from quire.bench import plots
     from quire.bench.harness import measure
     from quire.bench.results import Report, compare
 
+    if plot_dir is not None:
+        plots.check_installed()
     earlier = _load(compare_path) if compare_path else None
     cases = benchmark.cases(arguments)
     results = measure(cases, repetitions=repetitions, warmup=warmup, console=Console(stderr=True))
@@ -79,6 +83,8 @@ def run_benchmark(
         _write(json_path, report.to_json())
     if csv_path:
         _write(csv_path, report.to_csv())
+    if plot_dir is not None and not benchmark.plot(report, plot_dir / f"{benchmark.name}.png"):
+        console.print(f"{benchmark.name} has no plot.")
 
 
 def _runner(benchmark: Benchmark) -> Callable[..., None]:
@@ -89,6 +95,9 @@ def _runner(benchmark: Benchmark) -> Callable[..., None]:
         csv_path: Annotated[Path | None, typer.Option("--csv", help="Write a line per metric there.")] = None,
         compare_path: Annotated[
             Path | None, typer.Option("--compare", help="A saved --json to hold them against.")
+        ] = None,
+        plot_dir: Annotated[
+            Path | None, typer.Option("--plot", help="Folder for a picture, where the benchmark draws one.")
         ] = None,
         **arguments: Any,
     ) -> None:
@@ -101,6 +110,7 @@ def _runner(benchmark: Benchmark) -> Callable[..., None]:
             json_path=json_path,
             csv_path=csv_path,
             compare_path=compare_path,
+            plot_dir=plot_dir,
         )
 
     common = [p for p in inspect.signature(run, eval_str=True).parameters.values() if p.name != "arguments"]

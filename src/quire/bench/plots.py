@@ -1,0 +1,43 @@
+"""Draws curves of benchmark results into PNG files. Needs matplotlib, the extra `plot`.
+
+Knows nothing of what was measured: each curve is a name and its points.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quire.errors import ConfigError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Points = Sequence[tuple[float, float]]
+
+
+def save_curves(path: Path, curves: Mapping[str, Points], *, x: str, y: str, labels: Sequence[str] = ()) -> None:
+    """One line through the points of each curve, in their order; `labels` are written beside the points of the first.
+    Makes the folder. Raises ConfigError where matplotlib is missing."""
+    figure = _new_figure()
+    axes = figure.add_subplot(xlabel=x, ylabel=y)
+    for name, points in curves.items():
+        axes.plot(*zip(*points, strict=True), marker="o", label=name)
+    for label, point in zip(labels, next(iter(curves.values()), ()), strict=False):
+        axes.annotate(label, point, textcoords="offset points", xytext=(6, -10))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, format="png")
+
+
+def check_installed() -> None:
+    """Raises ConfigError where nothing can be drawn, so that nobody measures in vain."""
+    _new_figure()
+
+
+def _new_figure() -> "Figure":
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ConfigError("Plots need matplotlib, which is not installed; pip install 'quire[plot]'.") from error
+    return Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
