@@ -12,18 +12,17 @@ from quire.errors import ConfigError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Points = Sequence[tuple[float, float]]
+Points = Sequence[tuple[float | str, float]]
+"""Where x is a word, each word has its place, in the order in which they come."""
 
 
-def save_curves(path: Path, curves: Mapping[str, Points], *, x: str, y: str, labels: Sequence[str] = ()) -> None:
-    """One line through the points of each curve, in their order; `labels` are written beside the points of the first.
-    Makes the folder. Raises ConfigError where matplotlib is missing."""
+def save_curves(path: Path, curves: Mapping[str, Points], *, x: str, y: str) -> None:
+    """One line through the points of each curve, in their order. Makes the folder. Raises ConfigError where matplotlib
+    is missing."""
     figure = _new_figure()
     axes = figure.add_subplot(xlabel=x, ylabel=y)
     for name, points in curves.items():
         axes.plot(*zip(*points, strict=True), marker="o", label=name)
-    for label, point in zip(labels, next(iter(curves.values()), ()), strict=False):
-        axes.annotate(label, point, textcoords="offset points", xytext=(6, -10))
     axes.grid(alpha=0.3)
     axes.legend()
     path.parent.mkdir(parents=True, exist_ok=True)

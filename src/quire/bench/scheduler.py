@@ -65,17 +65,19 @@ def cases(
 
 
 def plot(report: Report, path: Path) -> None:
-    """What waiting for company costs and brings: added latency against throughput and batch size."""
+    """What waiting for company brings and costs, each as a share of what always-full batches have."""
     batching = [result for result in report.results if result.name == "batching"]
-    full = batching[-1]
-    added_ms = [result.percentiles("added_ms")["p95"] for result in batching]
-    curves = {}
-    for metric, name in (("items_per_s", "throughput"), ("batch_items", "batch size")):
-        best = full.summary(metric).median
-        shares = (result.summary(metric).median / best for result in batching)
-        curves[name] = list(zip(added_ms, shares, strict=True))
-    labels = [result.side.removeprefix("wait ") for result in batching]
-    save_curves(path, curves, x="added latency, p95 (ms)", y="share of always-full batches", labels=labels)
+    waits = [result.side.removeprefix("wait ") for result in batching]
+    measured = {
+        "throughput": [result.summary("items_per_s").median for result in batching],
+        "batch size": [result.summary("batch_items").median for result in batching],
+        "added latency, p95": [result.percentiles("added_ms")["p95"] for result in batching],
+    }
+    curves = {
+        name: [(wait, value / values[-1]) for wait, value in zip(waits, values, strict=True)]
+        for name, values in measured.items()
+    }
+    save_curves(path, curves, x="max_wait_ms", y="share of always-full batches")
 
 
 def _deadlines(policy: str, speed: Speed, num_requests: int, rate_per_s: float) -> Callable[[], Measurement]:
