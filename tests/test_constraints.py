@@ -13,6 +13,8 @@ ROOT = Path(__file__).parent.parent
 BUILD_TOOLS = ("cmake>=3.24", "ninja>=1.11")
 BENCHES = ROOT / "src" / "quire" / "bench"
 """Where peers are imported, if they are installed."""
+DISTRIBUTIONS = {"stemmer": "pystemmer"}
+"""Of modules that are named otherwise."""
 
 
 def direct_requirements() -> list[Requirement]:
@@ -49,7 +51,7 @@ def test_the_package_imports_what_it_declares_and_declares_what_it_imports() -> 
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     names = {canonicalize_name(Requirement(text).name) for text in declared}
     imported = {
-        canonicalize_name(module)
+        DISTRIBUTIONS.get(canonicalize_name(module), canonicalize_name(module))
         for source in (ROOT / "src" / "quire").rglob("*.py")
         if source.parent != BENCHES
         for module in imports_of(source)

@@ -30,6 +30,7 @@ void bind_retrieval(nb::module_& m) {
   });
   bind_count_min(m);
   bind_hnsw(m);
+  bind_inverted_index(m);
 }
 
 }  // namespace quire

@@ -1,17 +1,13 @@
 #include <nanobind/ndarray.h>
-#include <nanobind/stl/optional.h>
-#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/unique_ptr.h>
-#include <nanobind/stl/variant.h>
 #include <nanobind/stl/vector.h>
 
 #include "bindings/retrieval.h"
+#include "bindings/retrieval_arrays.h"
 #include "parallel.h"
 #include "retrieval/errors.h"
 #include "retrieval/hnsw.h"
-
-namespace nb = nanobind;
 
 namespace quire {
 namespace {
@@ -19,38 +15,17 @@ namespace {
 using namespace retrieval;
 
 using Vectors = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-using Ids = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Bitmap = nb::ndarray<const bool, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Filter = std::optional<std::variant<Bitmap, Ids>>;
-
-std::span<const int64_t> view(const Ids& ids) { return {ids.data(), ids.size()}; }
-
-IdFilter view(const Filter& filter) {
-  if (!filter) return {};
-  if (const auto* bitmap = std::get_if<Bitmap>(&*filter)) {
-    return {{reinterpret_cast<const uint8_t*>(bitmap->data()), bitmap->size()}, {}, IdFilter::Kind::kBitmap};
-  }
-  return {{}, view(std::get<Ids>(*filter)), IdFilter::Kind::kIds};
-}
-
 void check_shape(const Hnsw& index, const Vectors& vectors, const char* what) {
   if (static_cast<int>(vectors.shape(1)) == index.options().dim) return;
   throw InvalidInput(std::string(what) + " has " + std::to_string(vectors.shape(1)) + " columns; this index is of " +
                      std::to_string(index.options().dim) + " dimensions");
 }
 
-void check_rows(const Hnsw& index, const Vectors& vectors, const Ids& ids) {
+void check_rows(const Hnsw& index, const Vectors& vectors, const IdArray& ids) {
   check_shape(index, vectors, "vectors");
   if (vectors.shape(0) == ids.size()) return;
   throw InvalidInput("there are " + std::to_string(vectors.shape(0)) + " vectors and " + std::to_string(ids.size()) +
                      " ids; give one id for each vector");
-}
-
-template <class T>
-auto as_array(std::unique_ptr<T[]> values, size_t rows, size_t columns) {
-  T* data = values.get();
-  nb::capsule owner(values.release(), [](void* p) noexcept { delete[] static_cast<T*>(p); });
-  return nb::ndarray<nb::numpy, T, nb::ndim<2>>(data, {rows, columns}, owner);
 }
 
 auto search(const Hnsw& index, const Vectors& queries, size_t k, size_t ef, const Filter& filter, int num_threads) {
@@ -90,7 +65,7 @@ void bind_hnsw(nb::module_& m) {
           nb::arg("ef_search"), nb::arg("seed"))
       .def(
           "add",
-          [](Hnsw& index, const Vectors& vectors, const Ids& ids, int num_threads) {
+          [](Hnsw& index, const Vectors& vectors, const IdArray& ids, int num_threads) {
             check_rows(index, vectors, ids);
             const nb::gil_scoped_release unlocked;
             index.add(view(ids), vectors.data(), num_threads);
@@ -98,7 +73,7 @@ void bind_hnsw(nb::module_& m) {
           nb::arg("vectors").noconvert(), nb::arg("ids").noconvert(), nb::arg("num_threads"))
       .def(
           "update",
-          [](Hnsw& index, const Vectors& vectors, const Ids& ids, int num_threads) {
+          [](Hnsw& index, const Vectors& vectors, const IdArray& ids, int num_threads) {
             check_rows(index, vectors, ids);
             const nb::gil_scoped_release unlocked;
             index.update(view(ids), vectors.data(), num_threads);
@@ -106,7 +81,7 @@ void bind_hnsw(nb::module_& m) {
           nb::arg("vectors").noconvert(), nb::arg("ids").noconvert(), nb::arg("num_threads"))
       .def(
           "delete",
-          [](Hnsw& index, const Ids& ids) {
+          [](Hnsw& index, const IdArray& ids) {
             const nb::gil_scoped_release unlocked;
             index.remove(view(ids));
           },
@@ -127,9 +102,7 @@ void bind_hnsw(nb::module_& m) {
             const size_t dim = index.options().dim;
             auto vector = std::make_unique<float[]>(dim);
             index.copy_vector(id, vector.get());
-            float* data = vector.get();
-            nb::capsule owner(vector.release(), [](void* p) noexcept { delete[] static_cast<float*>(p); });
-            return nb::ndarray<nb::numpy, float, nb::ndim<1>>(data, {dim}, owner);
+            return as_array(std::move(vector), dim);
           },
           nb::arg("id"))
       .def(

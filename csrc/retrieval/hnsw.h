@@ -26,6 +26,7 @@
 
 #include "retrieval/gate.h"
 #include "retrieval/graph.h"
+#include "retrieval/id_filter.h"
 #include "retrieval/id_table.h"
 #include "retrieval/row_codec.h"
 #include "retrieval/walk.h"
@@ -42,13 +43,6 @@ struct HnswOptions {
   int ef_construction;
   int ef_search;
   uint64_t seed;
-};
-
-// Which ids may be found. `bitmap[id]` for ids below its size, or a list of ids; neither: all.
-struct IdFilter {
-  std::span<const uint8_t> bitmap;
-  std::span<const int64_t> ids;
-  enum class Kind { kAll, kBitmap, kIds } kind = Kind::kAll;
 };
 
 struct Neighbour {

@@ -11,21 +11,35 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from quire.errors import QuireError as QuireError
     from quire.llm import LLM as LLM
+    from quire.retrieval.analyzer import Analyzer as Analyzer
     from quire.retrieval.count_min import CountMinSketch as CountMinSketch
     from quire.retrieval.hnsw import HNSW as HNSW
+    from quire.retrieval.inverted_index import InvertedIndex as InvertedIndex
     from quire.sampling_params import SamplingParams as SamplingParams
     from quire.sampling_params import StructuredOutputs as StructuredOutputs
 
 _HOMES = {
+    "Analyzer": "quire.retrieval.analyzer",
     "CountMinSketch": "quire.retrieval.count_min",
     "HNSW": "quire.retrieval.hnsw",
+    "InvertedIndex": "quire.retrieval.inverted_index",
     "LLM": "quire.llm",
     "QuireError": "quire.errors",
     "SamplingParams": "quire.sampling_params",
     "StructuredOutputs": "quire.sampling_params",
 }
 
-__all__ = ["HNSW", "LLM", "CountMinSketch", "QuireError", "SamplingParams", "StructuredOutputs", "__version__"]
+__all__ = [
+    "HNSW",
+    "LLM",
+    "Analyzer",
+    "CountMinSketch",
+    "InvertedIndex",
+    "QuireError",
+    "SamplingParams",
+    "StructuredOutputs",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

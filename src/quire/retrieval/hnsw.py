@@ -15,13 +15,14 @@ import operator
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from quire._native import Hnsw
 from quire.errors import ConfigError, InvalidRequestError, shown, suggest
+from quire.retrieval.ids import as_filter, as_ids
 
 Ids: TypeAlias = npt.NDArray[np.int64]
 Distances: TypeAlias = npt.NDArray[np.float32]
@@ -85,17 +86,17 @@ class HNSW:
         of another dimension, or zero where the metric is cosine.
         """
         rows = self._rows(vectors, "vectors")
-        keys = self._next_ids(len(rows)) if ids is None else _ids(ids)
+        keys = self._next_ids(len(rows)) if ids is None else as_ids(ids)
         self._native.add(rows, keys, _threads(num_threads))
         return keys
 
     def update(self, ids: npt.ArrayLike, vectors: npt.ArrayLike, *, num_threads: int | None = None) -> None:
         """Gives known ids new vectors; a search sees all of the old or all of the new."""
-        self._native.update(self._rows(vectors, "vectors"), _ids(ids), _threads(num_threads))
+        self._native.update(self._rows(vectors, "vectors"), as_ids(ids), _threads(num_threads))
 
     def delete(self, ids: npt.ArrayLike) -> None:
         """Takes ids out, all or none of them. Their memory is freed by `compact()`."""
-        self._native.delete(_ids(ids))
+        self._native.delete(as_ids(ids))
 
     def compact(self, *, num_threads: int | None = None) -> None:
         """Frees what was deleted or replaced and mends the graph around it. Readers go on meanwhile."""
@@ -117,7 +118,7 @@ class HNSW:
         """
         rows = self._rows(queries, "queries")
         ef = self.ef_search if ef_search is None else _knob("ef_search", ef_search, 65_536)
-        ids, distances = self._native.search(rows, _knob("k", k, 2**30), ef, _filter(filter), _threads(num_threads))
+        ids, distances = self._native.search(rows, _knob("k", k, 2**30), ef, as_filter(filter), _threads(num_threads))
         return (ids, distances) if np.ndim(queries) == 2 else (ids[0], distances[0])
 
     def __len__(self) -> int:
@@ -183,23 +184,6 @@ class HNSW:
     def _next_ids(self, count: int) -> Ids:
         first = self._native.claim_ids(count)
         return np.arange(first, first + count, dtype=np.int64)
-
-
-def _ids(ids: npt.ArrayLike) -> Ids:
-    array = np.asarray(ids)
-    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
-        raise InvalidRequestError(f"ids is {shown(ids)}; allowed: a list of whole numbers", param="ids")
-    if array.dtype == np.uint64 and array.size and array.max() >= 2**63:
-        raise InvalidRequestError(f"ids holds {array.max()}; allowed: up to 2**63 - 1", param="ids")
-    return np.ascontiguousarray(array, dtype=np.int64)
-
-
-def _filter(allowed: Any) -> npt.NDArray[np.bool_] | Ids | None:
-    if allowed is None:
-        return None
-    if isinstance(allowed, np.ndarray) and allowed.dtype == np.bool_ and allowed.ndim == 1:
-        return np.ascontiguousarray(allowed)
-    return _ids(allowed if isinstance(allowed, np.ndarray) else list(allowed))
 
 
 def _threads(num_threads: int | None) -> int:

@@ -1,0 +1,137 @@
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/string_view.h>
+#include <nanobind/stl/vector.h>
+
+#include "bindings/retrieval.h"
+#include "bindings/retrieval_arrays.h"
+#include "retrieval/errors.h"
+#include "retrieval/inverted_index.h"
+
+namespace quire {
+namespace {
+
+using namespace retrieval;
+
+std::string_view view_text(nb::handle text) {
+  if (!PyUnicode_Check(text.ptr())) {
+    throw InvalidInput(std::string("a text is of type ") + Py_TYPE(text.ptr())->tp_name + "; allowed: str");
+  }
+  Py_ssize_t size = 0;
+  const char* data = PyUnicode_AsUTF8AndSize(text.ptr(), &size);
+  if (data == nullptr) throw nb::python_error();
+  return {data, static_cast<size_t>(size)};
+}
+
+std::vector<std::string_view> view_texts(nb::handle texts) {
+  std::vector<std::string_view> views;
+  for (nb::handle text : nb::borrow<nb::tuple>(texts)) views.push_back(view_text(text));
+  return views;
+}
+
+// Asks the Python function; it runs with the GIL, which its caller gave away.
+InvertedIndex::Normalise as_normalise(const nb::callable& function) {
+  return [&function](const std::vector<std::string>& words) {
+    const nb::gil_scoped_acquire locked;
+    return nb::cast<std::vector<std::optional<std::string>>>(function(words));
+  };
+}
+
+void add(InvertedIndex& index, const IdArray& ids, const nb::tuple& texts, bool replaces,
+         const nb::callable& normalise) {
+  const auto views = view_texts(texts);
+  const nb::gil_scoped_release unlocked;
+  index.add(view(ids), views, replaces, as_normalise(normalise));
+}
+
+void add_terms(InvertedIndex& index, const IdArray& ids, const nb::tuple& documents, bool replaces) {
+  std::vector<InvertedIndex::Terms> views;
+  for (nb::handle document : documents) views.push_back(view_texts(document));
+  const nb::gil_scoped_release unlocked;
+  index.add_terms(view(ids), views, replaces);
+}
+
+auto search(const InvertedIndex& index, const nb::tuple& query, size_t k, const Filter& filter) {
+  const auto terms = view_texts(query);
+  std::vector<ScoredId> found;
+  {
+    const nb::gil_scoped_release unlocked;
+    found = index.search(terms, k, view(filter));
+  }
+  auto ids = std::make_unique<int64_t[]>(found.size());
+  auto scores = std::make_unique<float[]>(found.size());
+  for (size_t i = 0; i < found.size(); ++i) ids[i] = found[i].id, scores[i] = found[i].score;
+  return std::make_pair(as_array(std::move(ids), found.size()), as_array(std::move(scores), found.size()));
+}
+
+}  // namespace
+
+void bind_inverted_index(nb::module_& m) {
+  using Unlocked = nb::call_guard<nb::gil_scoped_release>;
+  nb::class_<InvertedIndex>(m, "InvertedIndex")
+      .def(
+          "__init__",
+          [](InvertedIndex* self, int variant, float k1, float b, float delta, nb::bytes classes) {
+            const auto* table = static_cast<const uint8_t*>(classes.data());
+            new (self) InvertedIndex({static_cast<Bm25Variant>(variant), k1, b, delta},
+                                     WordSplitter({table, table + classes.size()}));
+          },
+          nb::arg("variant"), nb::arg("k1"), nb::arg("b"), nb::arg("delta"), nb::arg("classes"))
+      .def("add", &add, nb::arg("ids").noconvert(), nb::arg("texts"), nb::arg("replaces"), nb::arg("normalise"),
+           nb::sig("def add(self, ids: numpy.typing.NDArray[numpy.int64], texts: tuple[str, ...], replaces: bool, "
+                   "normalise: collections.abc.Callable[[list[str]], list[str | None]]) -> None"))
+      .def(
+          "add_terms", &add_terms, nb::arg("ids").noconvert(), nb::arg("documents"), nb::arg("replaces"),
+          nb::sig("def add_terms(self, ids: numpy.typing.NDArray[numpy.int64], documents: tuple[tuple[str, ...], ...], "
+                  "replaces: bool) -> None"))
+      .def(
+          "delete",
+          [](InvertedIndex& index, const IdArray& ids) {
+            const nb::gil_scoped_release unlocked;
+            index.remove(view(ids));
+          },
+          nb::arg("ids").noconvert())
+      .def("compact", &InvertedIndex::compact, Unlocked())
+      .def(
+          "analyse",
+          [](const InvertedIndex& index, nb::str text, const nb::callable& normalise) {
+            const std::string_view whole = view_text(text);
+            std::vector<std::string> terms;
+            {
+              const nb::gil_scoped_release unlocked;
+              terms = index.analyse(whole, as_normalise(normalise));
+            }
+            return nb::tuple(nb::cast(terms));
+          },
+          nb::arg("text"), nb::arg("normalise"),
+          nb::sig("def analyse(self, text: str, normalise: collections.abc.Callable[[list[str]], list[str | None]]) -> "
+                  "tuple[str, ...]"))
+      .def("search", &search, nb::arg("terms"), nb::arg("k"), nb::arg("filter").noconvert().none(),
+           nb::sig("def search(self, terms: tuple[str, ...], k: int, filter: numpy.typing.NDArray[numpy.bool_] | "
+                   "numpy.typing.NDArray[numpy.int64] | None) -> tuple[numpy.typing.NDArray[numpy.int64], "
+                   "numpy.typing.NDArray[numpy.float32]]"))
+      .def(
+          "score",
+          [](const InvertedIndex& index, const nb::tuple& query, int64_t id) {
+            const auto terms = view_texts(query);
+            const nb::gil_scoped_release unlocked;
+            return index.score(terms, id);
+          },
+          nb::arg("terms"), nb::arg("id"), nb::sig("def score(self, terms: tuple[str, ...], id: int) -> float"))
+      .def("document_frequency", &InvertedIndex::document_frequency, nb::arg("term"), Unlocked())
+      .def("term_frequency", &InvertedIndex::term_frequency, nb::arg("term"), nb::arg("id"), Unlocked())
+      .def("length", &InvertedIndex::length, nb::arg("id"), Unlocked())
+      .def("contains", &InvertedIndex::contains, nb::arg("id"), Unlocked())
+      .def("ids", &InvertedIndex::ids, Unlocked())
+      .def(
+          "stats",
+          [](const InvertedIndex& index) {
+            const InvertedIndexStats s = index.stats();
+            return nb::make_tuple(s.num_documents, s.num_deleted, s.num_terms, s.num_postings, s.posting_bytes,
+                                  s.ram_bytes, s.mean_length);
+          },
+          nb::sig("def stats(self) -> tuple[int, int, int, int, int, int, float]"))
+      .def("check_invariants", &InvertedIndex::check_invariants, Unlocked())
+      .def("__len__", &InvertedIndex::size, Unlocked());
+}
+
+}  // namespace quire

@@ -1,0 +1,117 @@
+// Which documents say these words, best first: an inverted index with BM25 (bm25.h), searchable at once after every
+// change.
+//
+//   word   what the splitter cuts out of a text            words_, each normalised once: to a term, or to nothing
+//   term   what is indexed: a lower-cased, stemmed word    terms_, lists_[term]
+//   slot   the place of a document: 0, 1, 2 …              document_ids_, lengths_, is_dead_
+//
+// Deleted documents are skipped when found, and still counted by idf and mean length until compact(), which runs by
+// itself when a quarter of the slots is dead. Normalising (stop words, stemming) is the caller's: a function from words
+// to terms, asked once for each new word.
+//
+// Search goes through windows of kWindow slots. In each, terms whose bounds together cannot lift a document above the
+// k-th best found so far are not read; they are only looked up for the documents that the other terms bring (MaxScore),
+// and bounds are those of the posting blocks that meet the window (block-max).
+//
+// Thread safety: every public function. A search sees all of a call's documents of one batch of kBatch, or none.
+// Invariants (check_invariants): ids_ holds exactly the live slots; postings ascend within a list, name slots that
+// exist, and stay within the bounds of their block; a document's frequencies add up to its length.
+
+#pragma once
+
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "retrieval/bm25.h"
+#include "retrieval/gate.h"
+#include "retrieval/id_filter.h"
+#include "retrieval/id_table.h"
+#include "retrieval/postings.h"
+#include "retrieval/string_table.h"
+#include "retrieval/word_splitter.h"
+
+namespace quire::retrieval {
+
+struct ScoredId {
+  int64_t id;
+  float score;
+};
+
+struct InvertedIndexStats {
+  uint64_t num_documents, num_deleted, num_terms, num_postings, posting_bytes, ram_bytes;
+  double mean_length;
+};
+
+class InvertedIndex {
+ public:
+  // For each word its term, or nothing for a word that is not indexed.
+  using Normalise = std::function<std::vector<std::optional<std::string>>(const std::vector<std::string>&)>;
+  using Terms = std::vector<std::string_view>;
+
+  InvertedIndex(const Bm25Options& options, WordSplitter splitter);
+
+  uint32_t size() const;
+  bool contains(int64_t id) const;
+  std::vector<int64_t> ids() const;
+
+  // Lower-cased texts in UTF-8. With `replaces`, ids must be known, else unknown. Wrong ids change nothing; where
+  // `normalise` throws, nothing is added, but batches before may be replaced.
+  void add(std::span<const int64_t> ids, std::span<const std::string_view> texts, bool replaces,
+           const Normalise& normalise);
+  void add_terms(std::span<const int64_t> ids, std::span<const Terms> documents, bool replaces);
+  void remove(std::span<const int64_t> ids);
+  void compact();
+
+  // The terms of a query, repeated ones as often as they occur.
+  std::vector<std::string> analyse(std::string_view text, const Normalise& normalise) const;
+  // Best first, at most k, only documents that hold one of the terms; equal scores in the order of addition.
+  std::vector<ScoredId> search(const Terms& query, size_t k, const IdFilter& filter) const;
+  // 0 for a document that holds none of the terms. Throws InvalidInput for an unknown id.
+  float score(const Terms& query, int64_t id) const;
+  uint32_t document_frequency(std::string_view term) const;
+  uint32_t term_frequency(std::string_view term, int64_t id) const;
+  uint32_t length(int64_t id) const;
+
+  InvertedIndexStats stats() const;
+  void check_invariants() const;
+
+ private:
+  struct QueryTerm {
+    uint32_t term;
+    float weight;
+  };
+  class Search;
+
+  // inverted_index.cpp
+  void check_ids(std::span<const int64_t> ids, size_t num_documents, bool are_known) const;
+  template <class TermsOf>
+  void add_batches(std::span<const int64_t> ids, bool replaces, const TermsOf& terms_of);
+  void append(int64_t id, std::vector<uint32_t>& terms);
+  void bury(int64_t id);
+  void compact_locked();
+  void normalise_new_words(const Normalise& normalise);
+  uint32_t term_number(std::string_view term);
+
+  // inverted_index_search.cpp
+  Bm25 scorer() const;
+  std::vector<QueryTerm> weigh(const Terms& query, const Bm25& scorer) const;
+
+  Bm25Options options_;
+  WordSplitter splitter_;
+  StringTable words_, terms_;
+  std::vector<uint32_t> term_of_word_;
+  std::vector<PostingList> lists_;
+  std::vector<int64_t> document_ids_;
+  std::vector<uint32_t> lengths_;
+  std::vector<uint8_t> is_dead_;
+  IdTable ids_;
+  uint64_t total_length_ = 0;  // of all slots
+  mutable std::mutex writer_;
+  mutable Gate gate_;
+};
+
+}  // namespace quire::retrieval

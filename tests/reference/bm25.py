@@ -1,0 +1,41 @@
+"""BM25 by the formulas, document by document, in float64."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+
+def scores(
+    documents: Mapping[int, Sequence[str]], query: Sequence[str], variant: str, k1: float, b: float, delta: float
+) -> dict[int, float]:
+    """Of every document that holds a word of the query."""
+    mean = sum(map(len, documents.values())) / max(1, len(documents))
+    frequencies = {key: Counter(terms) for key, terms in documents.items()}
+    found: dict[int, float] = {}
+    for term in query:
+        holding = [key for key in documents if frequencies[key][term]]
+        for key in holding:
+            part = _part(variant, frequencies[key][term], len(documents[key]) / mean, k1, b, delta)
+            found[key] = found.get(key, 0.0) + _idf(variant, len(documents), len(holding)) * part
+    return found
+
+
+def _idf(variant: str, n: int, df: int) -> float:
+    return {
+        "robertson": math.log(max(1.0, (n - df + 0.5) / (df + 0.5))),
+        "lucene": math.log(1 + (n - df + 0.5) / (df + 0.5)),
+        "atire": math.log(n / df),
+        "bm25+": math.log((n + 1) / df),
+        "bm25l": math.log((n + 1) / (df + 0.5)),
+    }[variant]
+
+
+def _part(variant: str, f: int, relative_length: float, k1: float, b: float, delta: float) -> float:
+    norm = 1 - b + b * relative_length
+    if variant == "bm25l":
+        c = f / norm + delta
+        return (k1 + 1) * c / (k1 + c)
+    saturated = f / (f + k1 * norm)
+    if variant in ("atire", "bm25+"):
+        saturated *= k1 + 1
+    return saturated + (delta if variant == "bm25+" else 0)

@@ -1,0 +1,236 @@
+"""InvertedIndex against BM25 worked out document by document (tests/reference/bm25.py)."""
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from quire.errors import ConfigError, InvalidRequestError
+from quire.retrieval.analyzer import Analyzer
+from quire.retrieval.inverted_index import InvertedIndex
+from tests.reference import bm25
+
+VARIANTS = ["lucene", "robertson", "atire", "bm25+", "bm25l"]
+DELTAS = {"bm25+": 1.0, "bm25l": 0.5}
+
+
+def zipf_documents(count: int, seed: int = 0) -> dict[int, list[str]]:
+    """Long and short ones over a vocabulary in which few words are in almost every document."""
+    rng = np.random.default_rng(seed)
+    return {key: [f"w{rank}" for rank in rng.zipf(1.3, rng.integers(1, 60)).clip(max=3000)] for key in range(count)}
+
+
+def expect(index: InvertedIndex, documents, query, k, variant="lucene", allowed=None) -> None:
+    """The same scores as the oracle, and each id with its own."""
+    every = bm25.scores(documents, query, variant, 1.5, 0.75, DELTAS.get(variant, 0.0))
+    every = {key: score for key, score in every.items() if score > 0 and (allowed is None or key in allowed)}
+    ids, scores = index.search(query, k, filter=allowed)
+    np.testing.assert_allclose(scores, sorted(every.values(), reverse=True)[:k], rtol=1e-5)
+    np.testing.assert_allclose(scores, [every[key] for key in ids.tolist()], rtol=1e-5)
+    assert len(set(ids.tolist())) == len(ids)
+    for key in ids[:2].tolist():
+        assert index.score(query, key) == pytest.approx(every[key], rel=1e-5)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_best_documents_with_the_formula_s_scores(variant) -> None:
+    documents, rng = zipf_documents(9_000), np.random.default_rng(1)
+    index = InvertedIndex(variant)
+    index.add(list(documents), documents.values())
+    index.check_invariants()
+    for _ in range(12):
+        query = [f"w{rank}" for rank in rng.zipf(1.3, rng.integers(1, 8)).clip(max=3000)]
+        expect(index, documents, query, int(rng.integers(1, 30)), variant)
+
+
+def test_two_documents_by_hand() -> None:
+    index = InvertedIndex(analyzer=Analyzer(None))
+    index.add([1, 2], ["cat cat dog", "dog"])
+    ids, scores = index.search("cat")
+    assert ids.tolist() == [1]
+    assert scores[0] == pytest.approx(np.log(2) * 2 / (2 + 1.5 * (0.25 + 0.75 * 3 / 2)))
+    assert (index.document_frequency("dog"), index.term_frequency("cat", 1), index.length(1)) == (2, 2, 3)
+    assert index.score("cat", 2) == 0
+
+
+def test_a_word_said_twice_counts_twice() -> None:
+    index = InvertedIndex()
+    index.add([1, 2], ["red fish", "blue bird"])
+    assert index.search("fish fish")[1][0] == pytest.approx(2 * index.search("fish")[1][0])
+
+
+def test_equal_scores_come_in_the_order_of_addition() -> None:
+    index = InvertedIndex()
+    index.add(range(20, 0, -1), ["same words"] * 20)
+    assert index.search("same", 5)[0].tolist() == [20, 19, 18, 17, 16]
+
+
+def test_filters() -> None:
+    documents = zipf_documents(6_000)
+    index = InvertedIndex()
+    index.add(list(documents), documents.values())
+    for share in (0.001, 0.1, 0.9):
+        flags = np.random.default_rng(3).random(len(documents)) < share
+        allowed = set(np.flatnonzero(flags).tolist())
+        expect(index, documents, ["w1", "w40", "w300"], 10, allowed=allowed)
+        assert (
+            index.search(["w1", "w40"], filter=flags)[0].tolist()
+            == index.search(["w1", "w40"], filter=list(allowed))[0].tolist()
+        )
+    assert index.search(["w1"], filter=[])[0].tolist() == []
+    assert index.search(["w1"], filter=[-3, 10**15])[0].tolist() == []
+
+
+def test_nothing_to_find() -> None:
+    index = InvertedIndex()
+    assert index.search("anything")[0].shape == (0,)
+    index.add([1], ["some text"])
+    for query in ("", "the of and", "…!?", "absent", []):
+        assert index.search(query)[0].tolist() == []
+    assert index.document_frequency("absent") == 0
+
+
+def test_empty_documents_are_kept_and_never_found() -> None:
+    index = InvertedIndex()
+    index.add([1, 2, 3], ["", "the", "word"])
+    assert index.ids().tolist() == [1, 2, 3]
+    assert index.search("word")[0].tolist() == [3]
+    index.check_invariants()
+
+
+class Machine(RuleBasedStateMachine):
+    """Any sequence of changes; compacted before asking, statistics are those of the living."""
+
+    words = st.lists(st.sampled_from("abcdefgh"), max_size=12)
+
+    @initialize(variant=st.sampled_from(VARIANTS))
+    def start(self, variant) -> None:
+        self.index, self.documents, self.variant = InvertedIndex(variant), {}, variant
+
+    @rule(documents=st.dictionaries(st.integers(0, 40), words, max_size=10))
+    def put(self, documents) -> None:
+        known = {key: terms for key, terms in documents.items() if key in self.documents}
+        new = {key: terms for key, terms in documents.items() if key not in self.documents}
+        self.index.update(list(known), known.values())
+        self.index.add(list(new), new.values())
+        self.documents.update(documents)
+
+    @rule(keys=st.sets(st.integers(0, 40), max_size=10))
+    def delete(self, keys) -> None:
+        known = keys & self.documents.keys()
+        self.index.delete(sorted(known))
+        for key in known:
+            del self.documents[key]
+
+    @rule(query=words, k=st.integers(1, 50))
+    def search(self, query, k) -> None:
+        found = set(self.index.search(query, k)[0].tolist())
+        assert found <= {key for key, terms in self.documents.items() if set(query) & set(terms)}
+        self.index.compact()
+        expect(self.index, self.documents, query, k, self.variant)
+
+    @invariant()
+    def holds(self) -> None:
+        self.index.check_invariants()
+        assert sorted(self.index.ids().tolist()) == sorted(self.documents)
+
+
+TestMachine = Machine.TestCase
+TestMachine.settings = settings(max_examples=60, stateful_step_count=15, deadline=None)
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(max_size=60), max_size=20))
+def test_any_text_can_be_indexed_and_found_by_its_words(texts) -> None:
+    index = InvertedIndex(analyzer=Analyzer(None, stop_words=[]))
+    try:
+        index.add(range(len(texts)), texts)
+    except UnicodeEncodeError:
+        return
+    index.check_invariants()
+    for key, text in enumerate(texts):
+        for term in index.terms(text)[:3]:
+            assert key in index.search([term], 100)[0].tolist()
+
+
+def test_readers_search_while_a_writer_adds_and_deletes() -> None:
+    documents, index, failures, is_done = zipf_documents(2_000), InvertedIndex(), [], threading.Event()
+    index.add(list(documents)[:1000], list(documents.values())[:1000])
+
+    def read() -> None:
+        while not is_done.is_set():
+            ids, scores = index.search(["w1", "w7"], 50)
+            if len(ids) != 50 or (np.diff(scores) > 0).any():
+                failures.append(ids)
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for _ in range(5):
+        index.add(list(documents)[1000:], list(documents.values())[1000:])
+        index.delete(list(documents)[1000:])
+    is_done.set()
+    for reader in readers:
+        reader.join()
+    index.check_invariants()
+    assert failures == []
+
+
+def test_an_analyzer_that_fails_leaves_nothing_behind() -> None:
+    def stem(word: str) -> str:
+        if word == "bad":
+            raise RuntimeError("no stem")
+        return word
+
+    index = InvertedIndex(analyzer=Analyzer(None, stem=stem))
+    with pytest.raises(RuntimeError, match="no stem"):
+        index.add(range(600), [*["fine words"] * 599, "bad"])
+    assert index.ids().tolist() == []
+    index.add([1], ["fine again"])
+    assert index.search("fine")[0].tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda i: i.add([1], ["again"]), "id 1 is in this index already"),
+        (lambda i: i.add([2, 2], ["a", "b"]), "id 2 is given twice"),
+        (lambda i: i.add([2], ["a", "b"]), "2 documents and 1 ids"),
+        (lambda i: i.add([2], "text"), "the single text 'text'"),
+        (lambda i: i.add([2, 3], ["text", ["terms"]]), "texts mixes"),
+        (lambda i: i.add([2, 3], [["terms"], "text"]), "texts mixes"),
+        (lambda i: i.document_frequency("two words"), "'two words' is 2 terms"),
+        (lambda i: i.add([0.5], ["text"]), "ids is"),
+        (lambda i: i.update([2], ["text"]), "id 2 is not in this index"),
+        (lambda i: i.delete([2]), "id 2 is not in this index"),
+        (lambda i: i.search("x", 0), "k is 0"),
+        (lambda i: i.score("x", 2), "id 2 is not in this index"),
+        (lambda i: i.search([1, 2]), "of type int"),
+    ],
+)
+def test_wrong_input_is_named_and_changes_nothing(call, message) -> None:
+    index = InvertedIndex()
+    index.add([1], ["text"])
+    with pytest.raises(InvalidRequestError) as caught:
+        call(index)
+    assert message in str(caught.value)
+    assert index.ids().tolist() == [1]
+    index.check_invariants()
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        ({"variant": "lucen"}, "Did you mean 'lucene'?"),
+        ({"k1": -1}, "k1 is -1"),
+        ({"b": float("nan")}, "b is nan"),
+        ({"delta": 1.0}, "lucene has none"),
+    ],
+)
+def test_wrong_knobs_are_named(knobs, message) -> None:
+    with pytest.raises(ConfigError) as caught:
+        InvertedIndex(**knobs)
+    assert message in str(caught.value)
