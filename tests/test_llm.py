@@ -111,6 +111,18 @@ def test_chat_is_the_template_and_then_generate(llm: LLM) -> None:
     assert len(llm.chat([messages, messages[1:]], GREEDY, use_tqdm=False)) == 2
 
 
+def test_a_chat_template_of_ones_own_as_text_or_file(path: Path, tmp_path: Path) -> None:
+    template = "{% for m in messages %}<<{{ m.content }}>>{% endfor %}"
+    (tmp_path / "mine.jinja").write_text(template)
+    messages = [{"role": "user", "content": "Hi"}]
+    for given in (template, str(tmp_path / "mine.jinja")):
+        with LLM(path, num_threads=1, chat_template=given) as llm:
+            ids = llm.chat(messages, SamplingParams(max_tokens=1), use_tqdm=False)[0].prompt_token_ids
+            assert llm.tokenizer.decode(ids) == "<<Hi>>"
+    with pytest.raises(ConfigError, match="chat_template is 'nowhere', neither Jinja text nor a file"):
+        LLM(path, chat_template="nowhere")
+
+
 def test_embeddings_are_the_last_hidden_state(llm: LLM, path: Path) -> None:
     from transformers import AutoModel
 

@@ -81,7 +81,7 @@ class LLM:
                 conversation,
                 add_generation_prompt=add_generation_prompt,
                 tools=tools,
-                template=chat_template or self.config.chat_template,
+                template=chat_template,
                 **(chat_template_kwargs or {}),
             )
             for conversation in conversations

@@ -10,7 +10,6 @@ import pytest
 from typer.testing import CliRunner
 
 from quire.cli.app import app
-from quire.config import EngineConfig
 from quire.engine.outputs import CompletionOutput, RequestOutput
 from quire.errors import ModelLoadError
 from quire.sampling_params import SamplingParams
@@ -41,12 +40,8 @@ class FakeLLM:
     def tokenizer(self) -> "FakeLLM":
         return self
 
-    @property
-    def config(self) -> EngineConfig:
-        return EngineConfig(**self.knobs)
-
-    def apply_chat_template(self, messages: Sequence[dict[str, str]], template: str | None) -> str:
-        return f"{template or '?'}({messages[0]['role']}: {messages[0]['content']})"
+    def apply_chat_template(self, messages: Sequence[dict[str, str]]) -> str:
+        return f"{self.knobs.get('chat_template', '?')}({messages[0]['role']}: {messages[0]['content']})"
 
     def generate(self, prompts: Sequence[str], params: SamplingParams, *, use_tqdm: bool) -> Iterator[RequestOutput]:
         for prompt in prompts:

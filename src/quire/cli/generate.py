@@ -81,7 +81,7 @@ def _llm_class(ctx: typer.Context) -> "Callable[..., LLM]":
 
 def _as_message(llm: "LLM", text: str) -> "Prompt":
     message = {"role": "user", "content": text}
-    return llm.tokenizer.apply_chat_template([message], template=llm.config.chat_template)
+    return llm.tokenizer.apply_chat_template([message])
 
 
 def _stream(llm: "LLM", prompt: "Prompt", params: SamplingParams) -> None:

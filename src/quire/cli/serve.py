@@ -9,7 +9,6 @@ import typer
 
 from quire.cli.flags import with_flags
 from quire.config import EngineConfig
-from quire.errors import ConfigError
 from quire.server.settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -35,6 +34,7 @@ def serve(
     Keys can also stand in QUIRE_API_KEY, with commas between. The flags below Engine are those of quire generate.
     """
     from quire.models.embedded import EMBEDDED_MODEL, EMBEDDED_NOTE
+    from quire.models.text.chat_template import read_template
     from quire.server import run
     from quire.server.state import ServedModel
 
@@ -43,7 +43,7 @@ def serve(
         print(EMBEDDED_NOTE, file=sys.stderr)
     served = ServedModel(
         names=settings.served_model_name or (model or EMBEDDED_MODEL.name,),
-        chat_template=_template_text(config.chat_template),
+        chat_template=config.chat_template and read_template(config.chat_template),
         is_by_deadline=config.scheduling_policy == "slo",
     )
     run.serve(lambda: _load(model or EMBEDDED_MODEL, config), served, settings)
@@ -61,13 +61,3 @@ def _with_keys(given: dict[str, Any]) -> dict[str, Any]:
     listed = os.environ.get(API_KEY_VARIABLE, "")
     keys = tuple(key.strip() for key in listed.split(",") if key.strip())
     return {"api_key": keys, **given} if keys else given
-
-
-def _template_text(template: str | None) -> str | None:
-    """The template itself, where a path was given."""
-    if template is None or "{" in template or "\n" in template:
-        return template
-    try:
-        return Path(template).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"chat_template {template!r} is neither Jinja text nor a file: {error}") from error

@@ -27,6 +27,7 @@ from quire.memory.device import available_memory_bytes, num_physical_cores, set_
 from quire.models import LoadedModel, load
 from quire.models.config import ModelConfig
 from quire.models.gguf import metadata_value, open_gguf
+from quire.models.text.chat_template import read_template
 from quire.models.tokenizer import Tokenizer
 from quire.parallel.group import SingleGroup, TorchGroup
 from quire.scheduling.priority import make_policy
@@ -44,7 +45,7 @@ def assemble(
     block that is stored, shared or removed, in the thread that steps the engine."""
     loaded, plan, executor = _load(model, config, show_progress=show_progress)
     log.info("%s", plan)
-    tokenizer = _tokenizer_of(loaded.path)
+    tokenizer = _tokenizer_of(loaded.path, config.chat_template)
     eos_token_ids = frozenset(loaded.config.eos_token_ids)
     return connect(
         executor,
@@ -94,12 +95,17 @@ def _load(model: str | Path, config: EngineConfig, *, show_progress: bool) -> tu
     return loaded, plan, ParallelExecutor(local, group, workers)
 
 
-def _tokenizer_of(path: Path) -> Tokenizer | None:
-    """None where there are weights alone: such an engine takes and gives token ids."""
+def _tokenizer_of(path: Path, chat_template: str | None) -> Tokenizer | None:
+    """With `chat_template` (text or path) in place of its own. None where there are weights alone: such an engine
+    takes and gives token ids."""
     if path.is_file():
         has_vocabulary = metadata_value(open_gguf(path), "tokenizer.ggml.model") is not None
-        return Tokenizer.from_gguf(path) if has_vocabulary else None
-    return Tokenizer.from_directory(path) if (path / "tokenizer.json").is_file() else None
+        tokenizer = Tokenizer.from_gguf(path) if has_vocabulary else None
+    else:
+        tokenizer = Tokenizer.from_directory(path) if (path / "tokenizer.json").is_file() else None
+    if tokenizer is not None and chat_template is not None:
+        tokenizer.chat_template = read_template(chat_template)
+    return tokenizer
 
 
 @dataclass(frozen=True, slots=True)

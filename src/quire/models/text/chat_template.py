@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NoReturn
 
 import jinja2
@@ -16,7 +17,7 @@ from jinja2 import nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 
-from quire.errors import InvalidRequestError
+from quire.errors import ConfigError, InvalidRequestError, shown
 from quire.models.text.template_bounds import BoundedEnvironment
 
 
@@ -45,6 +46,16 @@ class ChatTemplate:
         except Exception as error:  # an expression of a template can raise whatever Python can
             message = f"The chat template refuses these messages: {error}"
             raise InvalidRequestError(message, param="messages") from error
+
+
+def read_template(template: str) -> str:
+    """The template itself, where a path may have been given. Raises ConfigError when it is neither."""
+    if "{" in template or "\n" in template:
+        return template
+    try:
+        return Path(template).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"chat_template is {shown(template)}, neither Jinja text nor a file: {error}") from error
 
 
 @lru_cache(maxsize=32)
