@@ -56,7 +56,7 @@ def test_it_serves_the_model_we_carry_until_sigterm() -> None:
         (["--api-key", "with space"], "An api_key is empty or holds white space"),
         (["--requests-per-s", "0.01"], "admits nothing"),
         (["--max-body-bytes", "0"], "max_body_bytes is 0; allowed: a number above 0."),
-        (["--chat-template", "no/such/file"], "is neither Jinja text nor a file"),
+        (["--chat-template", "no/such/file"], "neither Jinja text nor a file"),
         (["--ssl-keyfile", "x"], "ssl_keyfile is given without ssl_certfile"),
         (["--port", "0", "--ssl-certfile", "no/such/file"], "ssl_certfile 'no/such/file' cannot be used"),
         (["--max-num-seqs", "0"], "max_num_seqs is 0"),
