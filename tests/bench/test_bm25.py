@@ -1,0 +1,27 @@
+"""The sides of the comparison must do the same work, those that are installed."""
+
+import gzip
+from importlib.util import find_spec
+
+import pytest
+
+from quire.bench import bm25
+from tests.reference.bm25 import scores
+
+SIDES = [side for side in (bm25.Quire, bm25.Bm25s, bm25.Tantivy) if find_spec(side.package)]
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_side_finds_the_best_document_s_score(side) -> None:
+    documents = bm25._zipf(300)
+    queries = bm25._queries(documents, 10)
+    made = side(documents, queries)
+    keyed = dict(enumerate(documents))
+    expected = [max(scores(keyed, query, "lucene", bm25.K1, bm25.B, 0.0).values()) for query in queries]
+    assert made.best_scores(made.build()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_passages_are_read_with_our_analyzer(tmp_path) -> None:
+    with gzip.open(tmp_path / "passages.jsonl.gz", "wt") as file:
+        file.write('{"text": "The running dogs"}\n{"text": "Cats"}\n')
+    assert bm25._passages(tmp_path, 1) == [["run", "dog"]]
