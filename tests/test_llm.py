@@ -3,6 +3,7 @@
 import json
 import re
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from quire import LLM, SamplingParams, StructuredOutputs
+from quire.bench.resources import resident_bytes
 from quire.errors import CapacityError, ConfigError, EngineClosedError, InvalidRequestError, ModelLoadError, QuireError
 from quire.parallel.group import TorchGroup
 from tests.models.tiny import write_tiny
@@ -298,6 +300,21 @@ def test_after_close(path: Path) -> None:
         llm.generate(PROMPT, GREEDY)
     with pytest.raises(QuireError):
         next(stream)
+
+
+def test_close_gives_everything_back(path: Path) -> None:
+    llm = LLM(path, num_threads=1, kv_cache_memory=64 << 20)
+    one(llm)
+    before = resident_bytes()
+    executor = llm._engine._runner._executor
+    model, kv = weakref.ref(executor._model), executor._kv
+    kv.fill_(1.0)
+    held = weakref.ref(kv)
+    del kv
+    assert not before or resident_bytes() > before + (30 << 20)  # 0 where the system does not say
+    llm.close()
+    assert (model(), held()) == (None, None)
+    assert not before or resident_bytes() < before + (10 << 20)
 
 
 def test_a_model_without_a_tokenizer_takes_token_ids(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from quire.engine.batch import InputBuilder, Int64, ModelInput, num_scored_promp
 from quire.engine.sampler import Sampler, SamplerOutput, TokenLogprobs, prompt_logprobs
 from quire.kernels import copy_blocks
 from quire.layers.attention import AttentionInput
-from quire.memory.buffers import release_pages
+from quire.memory.buffers import release_pages, trim_heap
 from quire.memory.device import set_threads
 from quire.scheduling.scheduler import ScheduledBatch
 from quire.sequence import Sequence
@@ -65,6 +65,7 @@ class ModelExecutor:
     def close(self) -> None:
         """Gives the weights and the cache back; nothing can be executed after it."""
         del self._model, self._kv
+        trim_heap()
 
     @torch.inference_mode()
     def execute(

@@ -25,3 +25,11 @@ def release_pages(address: int, num_bytes: int) -> int:
     if libc.madvise(ctypes.c_void_p(first), ctypes.c_size_t(end - first), mmap.MADV_DONTNEED) != 0:
         raise QuireError(f"madvise of {end - first} bytes at {first:#x} failed with errno {ctypes.get_errno()}.")
     return end - first
+
+
+def trim_heap() -> None:
+    """Gives back what the allocator kept of freed memory, for the next allocation. Does nothing where the C library
+    has no such call."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(ctypes.c_size_t(0))
