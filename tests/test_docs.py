@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#]+)[^)]*\)")
-NAMED_COMMAND = re.compile(r"`quire ([a-z_]+(?: [a-z_]+)?)")
+NAMED_COMMAND = re.compile(r"`quire ([a-z_]+(?: [a-z][a-z0-9_]*)?)")
 
 
 def blocks(page: Path, language: str) -> list[str]:
