@@ -104,6 +104,22 @@ def test_n_completions_share_the_prompt() -> None:
     assert executor.num_tokens == len(PROMPT) + 4 * 7
 
 
+def test_the_end_of_a_completion_is_told_once_while_the_others_go_on() -> None:
+    engine, _ = fake_engine(eos=greedy(PROMPT, 4)[3])
+    add(engine, "r", PROMPT, OutputKind.DELTA, n=6, temperature=1.0, seed=1, max_tokens=12)
+    ends: list[int] = []
+    tokens: dict[int, list[int]] = {index: [] for index in range(6)}
+    while engine.has_unfinished:
+        for output in engine.step():
+            ends += [completion.index for completion in output.outputs if completion.is_finished]
+            for completion in output.outputs:
+                tokens[completion.index] += completion.token_ids
+    assert sorted(ends) == list(range(6))
+    whole = run(engine, PROMPT, n=6, temperature=1.0, seed=1, max_tokens=12).outputs
+    assert len({len(completion.token_ids) for completion in whole}) > 1, "they should not all end together"
+    assert tokens == {completion.index: completion.token_ids for completion in whole}
+
+
 def test_logprobs_and_prompt_logprobs() -> None:
     engine, _ = fake_engine(max_num_batched_tokens=7, max_num_seqs=4)
     add(engine, "warm", PROMPT)

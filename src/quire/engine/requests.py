@@ -22,6 +22,7 @@ class Generation:
         "_stop_ids",
         "_tokenizer",
         "cumulative_logprob",
+        "is_told",
         "logprobs",
         "seq",
     )
@@ -38,6 +39,8 @@ class Generation:
         self.seq = seq
         self.logprobs: list[TokenLogprobs] | None = [] if params.logprobs is not None else None
         self.cumulative_logprob = 0.0
+        self.is_told = False
+        """Its end was in an output; deltas have nothing more to say of it."""
         self._tokenizer = tokenizer
         self._stop_ids = stop_ids
         self._max_length = seq.num_prompt_tokens + seq.max_tokens
@@ -97,6 +100,7 @@ class Generation:
         if kind is OutputKind.DELTA:
             start += self._num_delivered
             self._num_delivered = end - seq.num_prompt_tokens
+        self.is_told = seq.is_finished
         logprobs = self.logprobs
         return CompletionOutput(
             index=seq.index,
@@ -155,11 +159,10 @@ class RequestState:
         """What the caller is to see now; None when the request's kind of output is not due."""
         if self.kind is OutputKind.FINAL and not self.is_finished:
             return None
-        if self.kind is OutputKind.DELTA:
-            completions = [g.take(self.kind) for g in self.generations]
+        is_delta = self.kind is OutputKind.DELTA
+        completions = [g.take(self.kind) for g in self.generations if not (is_delta and g.is_told)]
+        if is_delta:
             completions = [c for c in completions if c.token_ids or c.text or c.is_finished]
-        else:
-            completions = [g.take(self.kind) for g in self.generations]
         return RequestOutput(
             request_id=self.request_id,
             prompt=self.prompt,
