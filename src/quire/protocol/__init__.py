@@ -1,5 +1,5 @@
 """What goes over the wire, and what does each field of it mean?
 
-`openai` holds the requests of the OpenAI API with vLLM's further parameters, `openai_responses` the answers. Neither
-knows HTTP or the engine.
+`fields` says how a body is read; `openai` holds the requests of that API with vLLM's further parameters, and its
+answers. None of it knows HTTP or the engine.
 """

@@ -20,10 +20,10 @@ from quire.protocol.openai import (
     EmbeddingRequest,
     TokenizeRequest,
 )
-from quire.server import health_routes, openai_routes, token_routes
-from quire.server.bodies import add_schemas
 from quire.server.errors import add_error_handlers
-from quire.server.middleware import RequestGate
+from quire.server.http.bodies import add_schemas
+from quire.server.http.gate import RequestGate
+from quire.server.routes import chat, completions, embeddings, health, models, tokens
 from quire.server.settings import ServerSettings
 from quire.server.state import ServedModel, ServerState
 
@@ -63,7 +63,7 @@ def create_app(
     app.state.server = state
     app.add_middleware(RequestGate, state=state)
     add_error_handlers(app)
-    for routes in (openai_routes, token_routes, health_routes):
+    for routes in (models, chat, completions, embeddings, tokens, health):
         app.include_router(routes.router)
     add_schemas(app, _BODIES)
     return app

@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from quire.errors import CapacityError, EngineClosedError, InvalidRequestError
-from quire.protocol.openai_responses import ErrorResponse
+from quire.protocol.openai.answers import ErrorResponse
 from quire.scheduling.admission import Refused
 
 log = logging.getLogger(__name__)

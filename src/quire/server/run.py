@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from quire.engine.async_engine import AsyncEngine
 from quire.errors import ConfigError, shown
 from quire.server.app import create_app
-from quire.server.http_protocol import GuardedProtocol
+from quire.server.http.connection import GuardedProtocol
 from quire.server.settings import ServerSettings
 from quire.server.state import ServedModel, ServerState
 

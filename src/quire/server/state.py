@@ -20,8 +20,8 @@ from quire.observability.metrics import EngineReading, ServingMetrics
 from quire.scheduling.admission import AdmissionController, Admitted, Refused
 from quire.server.auth import Caller, KeyRing
 from quire.server.errors import ApiError, refused, unavailable
+from quire.server.render.token_texts import TokenTexts
 from quire.server.settings import ServerSettings
-from quire.server.token_texts import TokenTexts
 
 EXPECTED_OUTPUT_TOKENS = 256
 """What a request that sets no max_tokens counts for at the door."""

@@ -15,9 +15,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from quire.scheduling.admission import Admitted
+from quire.server.answering.generation import Generation
 from quire.server.errors import ApiError, as_api_error
-from quire.server.generation import Generation
-from quire.server.render import Writer
+from quire.server.render.writer import Writer
 
 log = logging.getLogger(__name__)
 

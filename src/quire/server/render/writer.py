@@ -14,8 +14,8 @@ from quire.engine.outputs import CompletionOutput, RequestOutput
 from quire.engine.prompts import PreparedRequest
 from quire.engine.sampler import TokenLogprobs
 from quire.protocol.openai import SamplingBody
-from quire.protocol.openai_responses import PromptLogprob, PromptLogprobs, Usage
-from quire.server.token_texts import TokenTexts
+from quire.protocol.openai.answers import PromptLogprob, PromptLogprobs, Usage
+from quire.server.render.token_texts import TokenTexts
 
 LEAST_LOGPROB = -9999.0
 """JSON has no infinity."""

@@ -7,10 +7,10 @@ from quire.engine.outputs import CompletionOutput, RequestOutput
 from quire.engine.prompts import PreparedRequest
 from quire.engine.sampler import TokenLogprobs
 from quire.protocol.openai import CompletionRequest
-from quire.protocol.openai_responses import CompletionLogprobs
+from quire.protocol.openai.answers import CompletionLogprobs
 from quire.sequence import FinishReason
-from quire.server.render import Event, Writer, finite, new_id
-from quire.server.token_texts import TextOffsets, TokenTexts
+from quire.server.render.token_texts import TextOffsets, TokenTexts
+from quire.server.render.writer import Event, Writer, finite, new_id
 
 
 class CompletionWriter(Writer):

@@ -7,9 +7,9 @@ from quire.engine.outputs import CompletionOutput, RequestOutput
 from quire.engine.prompts import PreparedRequest
 from quire.engine.sampler import TokenLogprobs
 from quire.protocol.openai import ChatCompletionRequest
-from quire.protocol.openai_responses import ChatLogprob, ChatLogprobs
-from quire.server.render import Event, Writer, finite, new_id
-from quire.server.token_texts import TokenTexts
+from quire.protocol.openai.answers import ChatLogprob, ChatLogprobs
+from quire.server.render.token_texts import TokenTexts
+from quire.server.render.writer import Event, Writer, finite, new_id
 
 
 class ChatWriter(Writer):

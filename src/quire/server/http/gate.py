@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from quire.server.errors import ApiError, as_api_error
-from quire.server.sse import ClientGoneError
+from quire.server.http.sse import ClientGoneError
 from quire.server.state import ServerState
 
 log = logging.getLogger(__name__)

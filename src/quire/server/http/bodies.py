@@ -1,4 +1,4 @@
-"""The body of a request, read and checked, and the OpenAPI document of what is read.
+"""Bodies: of a request, read and checked; of an answer, written; and of both in the OpenAPI document.
 
 A body must call itself JSON: a page in a browser can send any other kind to a server on the same machine unasked.
 """
@@ -6,14 +6,22 @@ A body must call itself JSON: a page in a browser can send any other kind to a s
 from collections.abc import Iterable
 from typing import Any
 
-from fastapi import FastAPI, Request
+import msgspec
+from fastapi import FastAPI, Request, Response
 from pydantic import TypeAdapter
 
 from quire.protocol.fields import Body, BodyT, parse
-from quire.protocol.openai_responses import ErrorResponse
+from quire.protocol.openai.answers import ErrorResponse
 from quire.server.errors import ApiError
 
 _REF = "#/components/schemas/{model}"
+
+
+class JsonAnswer(Response):
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return msgspec.json.encode(content)
 
 
 async def read_body(request: Request, kind: type[BodyT]) -> BodyT:

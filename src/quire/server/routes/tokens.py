@@ -6,9 +6,9 @@ from functools import partial
 from fastapi import APIRouter, Request, Response
 
 from quire.protocol.openai import DetokenizeRequest, TokenizeRequest
-from quire.protocol.openai_responses import Text, Tokens
-from quire.server.bodies import described, read_body
-from quire.server.openai_routes import MsgspecJson, chat_token_ids
+from quire.protocol.openai.answers import Text, Tokens
+from quire.server.answering.prompts import chat_token_ids
+from quire.server.http.bodies import JsonAnswer, described, read_body
 from quire.server.state import ServerState, state_of
 
 router = APIRouter()
@@ -23,7 +23,7 @@ async def tokenize(request: Request) -> Response:
     answer: Tokens = {"count": len(token_ids), "max_model_len": state.engine.max_model_len, "tokens": token_ids}
     if body.return_token_strs:
         answer["token_strs"] = [state.token_texts.text(token_id) for token_id in token_ids]
-    return MsgspecJson(answer)
+    return JsonAnswer(answer)
 
 
 @router.post("/detokenize", **described(DetokenizeRequest, Text))
@@ -32,7 +32,7 @@ async def detokenize(request: Request) -> Response:
     state, body = state_of(request), await read_body(request, DetokenizeRequest)
     state.served_name(body.model)
     decode = partial(state.tokenizer.decode, body.tokens, skip_special_tokens=False)
-    return MsgspecJson({"prompt": await asyncio.to_thread(decode)})
+    return JsonAnswer({"prompt": await asyncio.to_thread(decode)})
 
 
 def _token_ids(state: ServerState, body: TokenizeRequest) -> list[int]:

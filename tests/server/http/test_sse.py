@@ -13,9 +13,9 @@ from quire.observability.metrics import ServingMetrics
 from quire.sampling_params import SamplingParams
 from quire.scheduling import AdmissionController, AdmissionLimits, Admitted
 from quire.sequence import FinishReason
+from quire.server.answering.generation import Generation
 from quire.server.errors import ApiError
-from quire.server.generation import Generation
-from quire.server.sse import EventStream, frames
+from quire.server.http.sse import EventStream, frames
 
 Message = dict[str, Any]
 

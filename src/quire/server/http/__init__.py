@@ -1,0 +1,1 @@
+"""What is between a route and the wire: connections, the gate every request passes, bodies, streams."""
