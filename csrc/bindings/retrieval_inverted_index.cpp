@@ -1,5 +1,6 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/string_view.h>
+#include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
 #include "bindings/retrieval.h"
@@ -26,6 +27,11 @@ std::vector<std::string_view> view_texts(nb::handle texts) {
   std::vector<std::string_view> views;
   for (nb::handle text : nb::borrow<nb::tuple>(texts)) views.push_back(view_text(text));
   return views;
+}
+
+WordSplitter as_splitter(const nb::bytes& classes) {
+  const auto* table = static_cast<const uint8_t*>(classes.data());
+  return WordSplitter({table, table + classes.size()});
 }
 
 // Asks the Python function; it runs with the GIL, which its caller gave away.
@@ -70,12 +76,12 @@ void bind_inverted_index(nb::module_& m) {
   nb::class_<InvertedIndex>(m, "InvertedIndex")
       .def(
           "__init__",
-          [](InvertedIndex* self, int variant, float k1, float b, float delta, nb::bytes classes) {
-            const auto* table = static_cast<const uint8_t*>(classes.data());
-            new (self) InvertedIndex({static_cast<Bm25Variant>(variant), k1, b, delta},
-                                     WordSplitter({table, table + classes.size()}));
+          [](InvertedIndex* self, int variant, float k1, float b, float delta, const nb::bytes& classes,
+             std::string_view analyzer) {
+            new (self) InvertedIndex({static_cast<Bm25Variant>(variant), k1, b, delta}, as_splitter(classes), analyzer);
           },
-          nb::arg("variant"), nb::arg("k1"), nb::arg("b"), nb::arg("delta"), nb::arg("classes"))
+          nb::arg("variant"), nb::arg("k1"), nb::arg("b"), nb::arg("delta"), nb::arg("classes"), nb::arg("analyzer"))
+      .def("analyzer", &InvertedIndex::analyzer)
       .def("add", &add, nb::arg("ids").noconvert(), nb::arg("texts"), nb::arg("replaces"), nb::arg("normalise"),
            nb::sig("def add(self, ids: numpy.typing.NDArray[numpy.int64], texts: tuple[str, ...], replaces: bool, "
                    "normalise: collections.abc.Callable[[list[str]], list[str | None]]) -> None"))
@@ -127,9 +133,19 @@ void bind_inverted_index(nb::module_& m) {
           [](const InvertedIndex& index) {
             const InvertedIndexStats s = index.stats();
             return nb::make_tuple(s.num_documents, s.num_deleted, s.num_terms, s.num_postings, s.posting_bytes,
-                                  s.ram_bytes, s.mean_length);
+                                  s.ram_bytes, s.mapped_bytes, s.mean_length);
           },
-          nb::sig("def stats(self) -> tuple[int, int, int, int, int, int, float]"))
+          nb::sig("def stats(self) -> tuple[int, int, int, int, int, int, int, float]"))
+      .def("save", &InvertedIndex::save, nb::arg("path"), Unlocked())
+      .def_static(
+          "load",
+          [](const std::string& path, const nb::bytes& classes) {
+            WordSplitter splitter = as_splitter(classes);
+            const nb::gil_scoped_release unlocked;
+            return InvertedIndex::load(path, std::move(splitter));
+          },
+          nb::arg("path"), nb::arg("classes"))
+      .def_static("verify", &InvertedIndex::verify, nb::arg("path"), Unlocked())
       .def("check_invariants", &InvertedIndex::check_invariants, Unlocked())
       .def("__len__", &InvertedIndex::size, Unlocked());
 }

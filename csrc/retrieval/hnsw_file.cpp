@@ -7,19 +7,15 @@
 //   codes       rows that walks read                ┐ checked by verify(): a flipped bit here misplaces one row
 //   vectors     float32 rows; absent for f32        ┘
 //
-// Saving writes a file beside the target, syncs it and renames it, so that the target is the old file or the new one.
-
-#include <fcntl.h>
-#include <unistd.h>
+// Saving leaves the old file or the new one (new_file.h).
 
 #include <array>
-#include <cerrno>
-#include <system_error>
 
 #include "retrieval/errors.h"
 #include "retrieval/hash.h"
 #include "retrieval/hnsw.h"
 #include "retrieval/mapped_file.h"
+#include "retrieval/new_file.h"
 
 namespace quire::retrieval {
 namespace {
@@ -57,57 +53,6 @@ uint64_t table_checksum(const uint8_t* data, const Table& table) {
   }
   return checksum;
 }
-
-// A file being written; removed unless it was committed.
-class NewFile {
- public:
-  explicit NewFile(const std::string& path) : target_(path), path_(path + ".new." + std::to_string(::getpid())) {
-    file_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (file_ < 0) fail(path_);
-  }
-  ~NewFile() {
-    if (file_ < 0) return;
-    ::close(file_);
-    ::unlink(path_.c_str());
-  }
-  NewFile(const NewFile&) = delete;
-  NewFile& operator=(const NewFile&) = delete;
-
-  void write(const void* data, uint64_t num_bytes, uint64_t offset) {
-    const auto* bytes = static_cast<const uint8_t*>(data);
-    while (num_bytes > 0) {
-      const ssize_t written = ::pwrite(file_, bytes, num_bytes, static_cast<off_t>(offset));
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) fail(path_);
-      bytes += written, offset += written, num_bytes -= written;
-    }
-  }
-
-  void commit(uint64_t size) {
-    if (::ftruncate(file_, static_cast<off_t>(size)) != 0 || ::fsync(file_) != 0) fail(path_);
-    if (::rename(path_.c_str(), target_.c_str()) != 0) fail(target_);
-    ::close(file_);
-    file_ = -1;
-    sync_directory();
-  }
-
- private:
-  [[noreturn]] static void fail(const std::string& path) {
-    throw std::system_error(errno, std::generic_category(), path);
-  }
-  void sync_directory() const {
-    const size_t slash = target_.rfind('/');
-    const std::string directory = slash == std::string::npos ? "." : target_.substr(0, slash + 1);
-    const int handle = ::open(directory.c_str(), O_RDONLY | O_CLOEXEC);
-    if (handle < 0) fail(directory);
-    const bool is_synced = ::fsync(handle) == 0;
-    ::close(handle);
-    if (!is_synced) fail(directory);
-  }
-
-  std::string target_, path_;
-  int file_ = -1;
-};
 
 uint64_t next_page(uint64_t offset) { return (offset + kPage - 1) / kPage * kPage; }
 

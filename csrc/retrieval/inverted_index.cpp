@@ -15,8 +15,8 @@ constexpr size_t kBatch = 256;            // documents added while readers wait
 
 }  // namespace
 
-InvertedIndex::InvertedIndex(const Bm25Options& options, WordSplitter splitter)
-    : options_(options), splitter_(std::move(splitter)) {}
+InvertedIndex::InvertedIndex(const Bm25Options& options, WordSplitter splitter, std::string_view analyzer)
+    : options_(options), splitter_(std::move(splitter)), analyzer_(analyzer) {}
 
 uint32_t InvertedIndex::size() const {
   const std::shared_lock lock(gate_);
@@ -31,7 +31,7 @@ bool InvertedIndex::contains(int64_t id) const {
 std::vector<int64_t> InvertedIndex::ids() const {
   const std::shared_lock lock(gate_);
   std::vector<int64_t> ids;
-  for (size_t slot = 0; slot < document_ids_.size(); ++slot) {
+  for (uint32_t slot = 0; slot < document_ids_.size(); ++slot) {
     if (!is_dead_[slot]) ids.push_back(document_ids_[slot]);
   }
   return ids;
@@ -85,7 +85,7 @@ void InvertedIndex::add(std::span<const int64_t> ids, std::span<const std::strin
     try {
       normalise_new_words(normalise);
     } catch (...) {
-      words_.truncate(static_cast<uint32_t>(term_of_word_.size()));
+      words_.truncate(term_of_word_.size());
       throw;
     }
     for (auto& document : batch) {
@@ -107,7 +107,7 @@ void InvertedIndex::add_terms(std::span<const int64_t> ids, std::span<const Term
 
 void InvertedIndex::normalise_new_words(const Normalise& normalise) {
   std::vector<std::string> words;
-  for (auto word = static_cast<uint32_t>(term_of_word_.size()); word < words_.size(); ++word) {
+  for (uint32_t word = term_of_word_.size(); word < words_.size(); ++word) {
     words.emplace_back(words_[word]);
   }
   if (words.empty()) return;
@@ -123,7 +123,7 @@ uint32_t InvertedIndex::term_number(std::string_view term) {
 }
 
 void InvertedIndex::append(int64_t id, std::vector<uint32_t>& terms) {
-  const auto slot = static_cast<uint32_t>(document_ids_.size());
+  const uint32_t slot = document_ids_.size();
   const auto length = static_cast<uint32_t>(terms.size());
   std::sort(terms.begin(), terms.end());
   for (size_t begin = 0, end; begin < terms.size(); begin = end) {
@@ -147,7 +147,7 @@ void InvertedIndex::remove(std::span<const int64_t> ids) {
   check_ids(ids, ids.size(), true);
   const std::lock_guard lock(gate_);
   for (const int64_t id : ids) bury(id);
-  if ((document_ids_.size() - ids_.size()) * 4 > document_ids_.size()) compact_locked();
+  if ((document_ids_.size() - ids_.size()) * uint64_t{4} > document_ids_.size()) compact_locked();
 }
 
 void InvertedIndex::compact() {
@@ -175,8 +175,8 @@ void InvertedIndex::compact_locked() {
     });
     list = std::move(compacted);
   }
-  document_ids_.resize(num_live);
-  lengths_.resize(num_live);
+  document_ids_.truncate(num_live);
+  lengths_.truncate(num_live);
   is_dead_.assign(num_live, 0);
 }
 
@@ -210,9 +210,10 @@ InvertedIndexStats InvertedIndex::stats() const {
   stats.num_documents = ids_.size();
   stats.num_deleted = document_ids_.size() - ids_.size();
   stats.mean_length = document_ids_.empty() ? 0 : static_cast<double>(total_length_) / document_ids_.size();
-  stats.ram_bytes = words_.ram_bytes() + terms_.ram_bytes() + term_of_word_.capacity() * 4 + ids_.ram_bytes() +
-                    lists_.capacity() * sizeof(PostingList) + document_ids_.capacity() * 8 + lengths_.capacity() * 4 +
-                    is_dead_.capacity();
+  stats.ram_bytes = words_.ram_bytes() + terms_.ram_bytes() + term_of_word_.ram_bytes() + ids_.ram_bytes() +
+                    lists_.capacity() * sizeof(PostingList) + document_ids_.ram_bytes() + lengths_.ram_bytes() +
+                    is_dead_.ram_bytes();
+  stats.mapped_bytes = file_ ? file_->size() : 0;
   for (const PostingList& list : lists_) {
     stats.num_terms += list.size() > 0;
     stats.num_postings += list.size();

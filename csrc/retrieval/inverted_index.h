@@ -20,6 +20,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -32,6 +33,7 @@
 #include "retrieval/id_table.h"
 #include "retrieval/postings.h"
 #include "retrieval/string_table.h"
+#include "retrieval/table_file.h"
 #include "retrieval/word_splitter.h"
 
 namespace quire::retrieval {
@@ -42,7 +44,7 @@ struct ScoredId {
 };
 
 struct InvertedIndexStats {
-  uint64_t num_documents, num_deleted, num_terms, num_postings, posting_bytes, ram_bytes;
+  uint64_t num_documents, num_deleted, num_terms, num_postings, posting_bytes, ram_bytes, mapped_bytes;
   double mean_length;
 };
 
@@ -52,7 +54,10 @@ class InvertedIndex {
   using Normalise = std::function<std::vector<std::optional<std::string>>(const std::vector<std::string>&)>;
   using Terms = std::vector<std::string_view>;
 
-  InvertedIndex(const Bm25Options& options, WordSplitter splitter);
+  // `analyzer` says who normalises, for the owner of a saved index.
+  InvertedIndex(const Bm25Options& options, WordSplitter splitter, std::string_view analyzer);
+
+  const std::string& analyzer() const { return analyzer_; }
 
   uint32_t size() const;
   bool contains(int64_t id) const;
@@ -76,6 +81,12 @@ class InvertedIndex {
   uint32_t term_frequency(std::string_view term, int64_t id) const;
   uint32_t length(int64_t id) const;
 
+  void save(const std::string& path) const;
+  // Maps the file; its lists and tables are read in place until they change.
+  static std::unique_ptr<InvertedIndex> load(const std::string& path, WordSplitter splitter);
+  // Reads the whole file; throws CorruptIndex where a bit differs from what was written.
+  static void verify(const std::string& path);
+
   InvertedIndexStats stats() const;
   void check_invariants() const;
 
@@ -85,6 +96,7 @@ class InvertedIndex {
     float weight;
   };
   class Search;
+  using Block = PostingList::Block;
 
   // inverted_index.cpp
   void check_ids(std::span<const int64_t> ids, size_t num_documents, bool are_known) const;
@@ -96,18 +108,24 @@ class InvertedIndex {
   void normalise_new_words(const Normalise& normalise);
   uint32_t term_number(std::string_view term);
 
+  // inverted_index_file.cpp
+  void map_lists(std::span<const PostingList::Entry> entries, Block* blocks, uint8_t* bytes);
+  void number_ids();
+
   // inverted_index_search.cpp
   Bm25 scorer() const;
   std::vector<QueryTerm> weigh(const Terms& query, const Bm25& scorer) const;
 
   Bm25Options options_;
   WordSplitter splitter_;
+  std::string analyzer_;
+  std::unique_ptr<TableFile> file_;  // what the buffers below are views of, as far as they are
   StringTable words_, terms_;
-  std::vector<uint32_t> term_of_word_;
+  Buffer<uint32_t> term_of_word_;
   std::vector<PostingList> lists_;
-  std::vector<int64_t> document_ids_;
-  std::vector<uint32_t> lengths_;
-  std::vector<uint8_t> is_dead_;
+  Buffer<int64_t> document_ids_;
+  Buffer<uint32_t> lengths_;
+  Buffer<uint8_t> is_dead_;
   IdTable ids_;
   uint64_t total_length_ = 0;  // of all slots
   mutable std::mutex writer_;

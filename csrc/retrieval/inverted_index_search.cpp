@@ -101,7 +101,7 @@ class InvertedIndex::Search {
 
   template <class Passes>
   std::vector<ScoredId> run(const Passes& passes) {
-    const auto num_slots = static_cast<uint32_t>(index_.document_ids_.size());
+    const uint32_t num_slots = index_.document_ids_.size();
     for (const Cursor& cursor : cursors_) raise_floor(cursor.list(), cursor.weight(), passes);
     for (uint32_t begin = 0; begin < num_slots; begin += kWindow) {
       search_window(begin, std::min(begin + kWindow, num_slots), passes);

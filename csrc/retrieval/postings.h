@@ -27,6 +27,23 @@ class PostingList {
     uint32_t min_length = UINT32_MAX;
   };
 
+  // What a file holds of a list beside its bytes and blocks.
+  struct Entry {
+    uint32_t size, last_document, num_bytes, num_blocks;
+    Block open;
+  };
+  PostingList() = default;
+  // A view of what lies in a file.
+  PostingList(const Entry& entry, uint8_t* bytes, Block* blocks)
+      : bytes_(std::span(bytes, entry.num_bytes)),
+        blocks_(std::span(blocks, entry.num_blocks)),
+        open_(entry.open),
+        size_(entry.size),
+        last_document_(entry.last_document) {}
+  Entry entry() const { return {size_, last_document_, bytes_.size(), blocks_.size(), open_}; }
+  const Buffer<uint8_t>& bytes() const { return bytes_; }
+  const Buffer<Block>& blocks() const { return blocks_; }
+
   uint32_t size() const { return size_; }
   uint32_t num_blocks() const { return blocks_.size() + (size_ % kBlock != 0); }
   const Block& block(uint32_t i) const { return i < blocks_.size() ? blocks_[i] : open_; }

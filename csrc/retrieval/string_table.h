@@ -1,23 +1,27 @@
-// Strings numbered 0, 1, 2 … in the order in which they came: open addressing over one arena of characters.
+// Strings numbered 0, 1, 2 … in the order in which they came: open addressing over one arena of characters. Its arrays
+// may lie in a mapped file.
 
 #pragma once
 
-#include <bit>
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string_view>
-#include <vector>
 
+#include "retrieval/buffer.h"
 #include "retrieval/hash.h"
+#include "retrieval/table_file.h"
 
 namespace quire::retrieval {
 
 class StringTable {
  public:
-  uint32_t size() const { return static_cast<uint32_t>(hashes_.size()); }
-  std::string_view operator[](uint32_t i) const { return {&arena_[ends_[i]], ends_[i + 1] - ends_[i]}; }
+  StringTable() { ends_.push_back(0); }
+
+  uint32_t size() const { return hashes_.size(); }
+  std::string_view operator[](uint32_t i) const { return {arena_.data() + ends_[i], ends_[i + 1] - ends_[i]}; }
   uint64_t ram_bytes() const {
-    return arena_.capacity() + 4 * (ends_.capacity() + hashes_.capacity() + places_.capacity());
+    return arena_.ram_bytes() + ends_.ram_bytes() + hashes_.ram_bytes() + places_.ram_bytes();
   }
 
   std::optional<uint32_t> find(std::string_view string) const {
@@ -32,18 +36,34 @@ class StringTable {
     const uint32_t hashed = hash(string);
     uint32_t& number = places_[place_of(string, hashed)];
     if (number != kEmpty) return number;
-    number = size();
+    arena_.truncate(ends_[size()]);  // what an earlier call left that ran out of memory here
+    ends_.truncate(size() + 1);
+    arena_.append(string.data(), string.size());
+    ends_.push_back(arena_.size());
     hashes_.push_back(hashed);
-    arena_.insert(arena_.end(), string.begin(), string.end());
-    ends_.push_back(static_cast<uint32_t>(arena_.size()));
-    return number;
+    return number = size() - 1;
+  }
+
+  // Four tables, and the same read back in place.
+  static constexpr size_t kNumTables = 4;
+  void save(TableWriter& file) const {
+    file.add(arena_);
+    file.add(ends_);
+    file.add(hashes_);
+    file.add(places_);
+  }
+  void map(const TableFile& file, size_t first_table) {
+    arena_ = Buffer(file.rows<char>(first_table));
+    ends_ = Buffer(file.rows<uint32_t>(first_table + 1));
+    hashes_ = Buffer(file.rows<uint32_t>(first_table + 2));
+    places_ = Buffer(file.rows<uint32_t>(first_table + 3));
   }
 
   // Forgets all but the first `size`.
   void truncate(uint32_t size) {
-    hashes_.resize(size);
-    ends_.resize(size + 1);
-    arena_.resize(ends_.back());
+    hashes_.truncate(size);
+    ends_.truncate(size + 1);
+    arena_.truncate(ends_.back());
     place_all(places_.size());
   }
 
@@ -54,17 +74,17 @@ class StringTable {
     return static_cast<uint32_t>(hash_bytes(string.data(), string.size(), 0));
   }
   uint32_t place_of(std::string_view string, uint32_t hashed) const {
-    const auto mask = static_cast<uint32_t>(places_.size() - 1);
+    const uint32_t mask = places_.size() - 1;
     uint32_t place = hashed & mask;
     while (places_[place] != kEmpty && (hashes_[places_[place]] != hashed || (*this)[places_[place]] != string)) {
       place = (place + 1) & mask;
     }
     return place;
   }
-  void grow() { place_all(std::max<size_t>(16, places_.size() * 2)); }
-  void place_all(size_t num_places) {
+  void grow() { place_all(std::max<uint32_t>(16, places_.size() * 2)); }
+  void place_all(uint32_t num_places) {
     places_.assign(num_places, kEmpty);
-    const auto mask = static_cast<uint32_t>(places_.size() - 1);
+    const uint32_t mask = places_.size() - 1;
     for (uint32_t i = 0; i < size(); ++i) {
       uint32_t place = hashes_[i] & mask;
       while (places_[place] != kEmpty) place = (place + 1) & mask;
@@ -72,8 +92,8 @@ class StringTable {
     }
   }
 
-  std::vector<char> arena_;
-  std::vector<uint32_t> ends_{0}, hashes_, places_;
+  Buffer<char> arena_;
+  Buffer<uint32_t> ends_, hashes_, places_;
 };
 
 }  // namespace quire::retrieval

@@ -1,6 +1,9 @@
 """InvertedIndex against BM25 worked out document by document (tests/reference/bm25.py)."""
 
 import threading
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -8,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from quire.errors import ConfigError, InvalidRequestError
+from quire.errors import ConfigError, CorruptIndexError, InvalidRequestError
 from quire.retrieval.analyzer import Analyzer
 from quire.retrieval.inverted_index import InvertedIndex
 from tests.reference import bm25
@@ -132,6 +135,12 @@ class Machine(RuleBasedStateMachine):
         self.index.compact()
         expect(self.index, self.documents, query, k, self.variant)
 
+    @rule()
+    def save_and_load(self) -> None:
+        with TemporaryDirectory() as folder:
+            self.index.save(f"{folder}/index")
+            self.index = InvertedIndex.load(f"{folder}/index")
+
     @invariant()
     def holds(self) -> None:
         self.index.check_invariants()
@@ -154,6 +163,88 @@ def test_any_text_can_be_indexed_and_found_by_its_words(texts) -> None:
     for key, text in enumerate(texts):
         for term in index.terms(text)[:3]:
             assert key in index.search([term], 100)[0].tolist()
+
+
+def saved(folder: Path) -> tuple[Path, InvertedIndex, dict[int, list[str]]]:
+    documents, index = zipf_documents(3_000), InvertedIndex()
+    index.add(list(documents), documents.values())
+    index.delete([3, 4])
+    index.save(folder / "index")
+    return folder / "index", index, documents
+
+
+def test_a_saved_index_answers_as_before_and_can_change(tmp_path: Path) -> None:
+    path, index, documents = saved(tmp_path)
+    InvertedIndex.verify(path)
+    loaded, bytes_before = InvertedIndex.load(path), path.read_bytes()
+    assert loaded.stats().mapped_bytes == len(bytes_before)
+    assert loaded.ids().tolist() == index.ids().tolist()
+    for either in (loaded, index):
+        assert either.search(["w1", "w9"], 20)[0].tolist() == index.search(["w1", "w9"], 20)[0].tolist()
+        either.add([10_000], [["w1", "new"]])
+        either.update([7], [["w9"] * 5])
+        either.delete([8])
+        either.compact()
+        either.check_invariants()
+    documents |= {10_000: ["w1", "new"], 7: ["w9"] * 5}
+    living = {key: terms for key, terms in documents.items() if key not in (3, 4, 8)}
+    for either in (loaded, index):
+        expect(either, living, ["w1", "w9", "new"], 20)
+    assert path.read_bytes() == bytes_before
+    loaded.save(path)
+    InvertedIndex.verify(path)
+    expect(InvertedIndex.load(path), living, ["w1", "w9", "new"], 20)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["index"]
+
+
+def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
+    path, _, _ = saved(tmp_path)
+    whole = path.read_bytes()
+    for place in np.random.default_rng(0).integers(0, len(whole), 300).tolist():
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
+        with pytest.raises(CorruptIndexError, match="rebuild the index"):
+            InvertedIndex.verify(path)
+        with suppress(CorruptIndexError):
+            InvertedIndex.load(path).search(["w1", "w2", "w40"], 3000)
+
+
+@pytest.mark.parametrize("size", [0, 10, 4095, 4096, 100_000])
+def test_a_file_cut_short_is_refused(tmp_path: Path, size) -> None:
+    path, _, _ = saved(tmp_path)
+    path.write_bytes(path.read_bytes()[:size])
+    for read in (InvertedIndex.load, InvertedIndex.verify):
+        with pytest.raises(CorruptIndexError, match="index"):
+            read(path)
+
+
+def test_files_that_are_not_there_or_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        InvertedIndex.load(tmp_path / "nothing")
+    with pytest.raises(FileNotFoundError):
+        InvertedIndex().save(tmp_path / "no" / "folder")
+    (tmp_path / "text").write_text("hello " * 1000)
+    with pytest.raises(CorruptIndexError, match="not an inverted index"):
+        InvertedIndex.load(tmp_path / "text")
+
+
+def test_a_saved_index_knows_its_analyzer_and_knobs(tmp_path: Path) -> None:
+    index = InvertedIndex("bm25+", k1=0.9, delta=0.7, analyzer=Analyzer("german"))
+    index.add([1, 2], ["die Häuser", "das Haus und der Hof"])
+    index.save(tmp_path / "german")
+    loaded = InvertedIndex.load(tmp_path / "german")
+    loaded.add([3], ["Hauses"])
+    index.add([3], ["Hauses"])
+    assert loaded.terms("Häuser") == index.terms("Häuser")
+    assert loaded.score("Haus", 3) == index.score("Haus", 3) > 0
+    with pytest.raises(ConfigError, match=r'analyzer is .*english.* was written with .*"german"'):
+        InvertedIndex.load(tmp_path / "german", analyzer=Analyzer())
+
+    own = InvertedIndex(analyzer=Analyzer(None, stem=str.upper))
+    own.add([1], ["word"])
+    own.save(tmp_path / "own")
+    with pytest.raises(ConfigError, match=r"str\.upper.*give it as analyzer="):
+        InvertedIndex.load(tmp_path / "own")
+    assert InvertedIndex.load(tmp_path / "own", analyzer=Analyzer(None, stem=str.upper)).search(["WORD"])[0] == [1]
 
 
 def test_readers_search_while_a_writer_adds_and_deletes() -> None:

@@ -5,6 +5,7 @@ categories; texts in Han, Kana and Hangul become pairs of characters. What happe
 word: the index remembers which term it became. Knows nothing of the index.
 """
 
+import json
 import unicodedata
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -47,8 +48,23 @@ class Analyzer:
             raise ConfigError(f"stop_words is the single text {shown(stop_words)}; give a list of words")
         known = _STOP_WORDS.get(language or "", frozenset())
         self.stop_words = known if stop_words is None else frozenset(map(self.lower, stop_words))
+        self.stem = stem
         snowball = _snowball(language)
         self._stem_all = snowball if stem is None else _each(stem)
+
+    @property
+    def description(self) -> str:
+        """What a saved index remembers of its analyzer: the same for analyzers that do the same."""
+        own = [function.__qualname__ for function in (self.stem, type(self)) if function not in (None, Analyzer)]
+        return json.dumps({"language": self.language, "stop_words": sorted(self.stop_words), "own": own})
+
+    @classmethod
+    def described(cls, description: str) -> "Analyzer":
+        """The analyzer of a description. Raises ConfigError where it has functions of one's own."""
+        knobs = json.loads(description)
+        if knobs["own"]:
+            raise ConfigError(f"the index has an analyzer of its own ({', '.join(knobs['own'])}); give it as analyzer=")
+        return cls(knobs["language"], stop_words=knobs["stop_words"])
 
     def lower(self, text: str) -> str:
         """The text as it is split; also brings letters and their accents into one form."""

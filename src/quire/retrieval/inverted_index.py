@@ -6,6 +6,7 @@ terms, as they are, for an analysis of one's own. Ids are whole numbers of 64 bi
 Statistics count deleted documents until `compact()`, which runs by itself when a quarter of the index is deleted.
 """
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -33,6 +34,8 @@ class InvertedIndexStats:
     num_postings: int
     posting_bytes: int
     ram_bytes: int
+    mapped_bytes: int
+    """What lies in the mapped file, read as needed and dropped under memory pressure."""
     mean_length: float
     """Terms per document, deleted ones included."""
 
@@ -69,6 +72,7 @@ class InvertedIndex:
             _between("b", b, 0, 1),
             _between("delta", _DELTAS.get(variant, 0.0) if delta is None else delta, 0, 1000),
             character_classes(),
+            self.analyzer.description,
         )
 
     def add(self, ids: npt.ArrayLike, texts: Iterable[Text]) -> None:
@@ -144,6 +148,32 @@ class InvertedIndex:
             self._native.check_invariants()
         except RuntimeError as error:
             raise AssertionError(str(error)) from None
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes one file, synced to disk before it takes the place of one that was there. Raises OSError."""
+        self._native.save(os.fspath(path))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, analyzer: Analyzer | None = None) -> "InvertedIndex":
+        """Maps a saved index; changes to it stay in memory until saved. The file must not be changed meanwhile.
+
+        analyzer   is needed where the saved index had one with functions of its own, and otherwise must be the same.
+        Raises CorruptIndexError, OSError, or ConfigError for another analyzer.
+        """
+        index = cls.__new__(cls)
+        index._native = _native.InvertedIndex.load(os.fspath(path), character_classes())
+        described = index._native.analyzer()
+        index.analyzer = analyzer or Analyzer.described(described)
+        if index.analyzer.description != described:
+            raise ConfigError(
+                f"analyzer is {index.analyzer.description}, but {os.fspath(path)} was written with {described}"
+            )
+        return index
+
+    @staticmethod
+    def verify(path: str | os.PathLike[str]) -> None:
+        """Reads a whole saved index and raises CorruptIndexError where a bit differs from what was written."""
+        _native.InvertedIndex.verify(os.fspath(path))
 
     def _at_most_one_term(self, word: str) -> tuple[str, ...]:
         terms = self.terms(word)
