@@ -1,4 +1,4 @@
-"""Writes the tables of knobs in docs/engine.md from the fields they describe, between `<!-- fields: Class -->` and
+"""Writes the tables of knobs in the pages from the fields they describe, between `<!-- fields: Class -->` and
 `<!-- end -->`; with --check says whether the committed ones are the same.
 """
 
@@ -10,9 +10,12 @@ from pathlib import Path
 from quire.cli.flags import help_of
 from quire.config import EngineConfig
 from quire.sampling_params import SamplingParams, StructuredOutputs
+from quire.server.settings import ServerSettings
 
-PAGE = Path(__file__).parent.parent / "docs" / "engine.md"
-CLASSES: dict[str, type] = {cls.__name__: cls for cls in (EngineConfig, SamplingParams, StructuredOutputs)}
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = (DOCS / "engine.md", DOCS / "server.md")
+KNOBS = (EngineConfig, SamplingParams, StructuredOutputs, ServerSettings)
+CLASSES: dict[str, type] = {cls.__name__: cls for cls in KNOBS}
 SECTION = re.compile(r"(<!-- fields: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -34,12 +37,13 @@ def filled(page: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    page = PAGE.read_text()
-    if arguments != ["--check"]:
-        PAGE.write_text(filled(page))
-    elif page != filled(page):
-        print("error: docs/engine.md is not what the fields say. Make it again: make stubs", file=sys.stderr)
-        return 1
+    stale = [page for page in PAGES if page.read_text() != filled(page.read_text())]
+    if arguments == ["--check"]:
+        for page in stale:
+            print(f"error: docs/{page.name} is not what the fields say. Make it again: make stubs", file=sys.stderr)
+        return 1 if stale else 0
+    for page in stale:
+        page.write_text(filled(page.read_text()))
     return 0
 
 

@@ -22,8 +22,12 @@ def _knob(
     choices: tuple[str, ...] | None = None,
     low: float | None = None,
     high: float | None = None,
+    aliases: tuple[str, ...] = (),
+    section: str | None = None,
 ) -> Any:
-    return field(default=default, metadata={"help": help, "choices": choices, "low": low, "high": high})
+    """`aliases` are further spellings of its flag; `section` opens a heading of the help page."""
+    rules = {"choices": choices, "low": low, "high": high}
+    return field(default=default, metadata={"help": help, "aliases": aliases, "section": section, **rules})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,29 +35,30 @@ class EngineConfig:
     """Everything that decides how a model is served. Leave a knob alone unless its help gives you a reason."""
 
     dtype: str = _knob(
-        "auto", "Number format of weights and activations; auto takes the one of the weights' file.", choices=DTYPES
+        "auto",
+        "Number format of weights and activations; auto takes the one of the weights' file.",
+        choices=DTYPES,
+        section="Model",
     )
     quantization: str | None = _knob(
         None,
         "Packs the weights at load: int8 (one scale per output) is about twice as fast as bfloat16 and all but as "
         "exact, int4 (one scale per 32 inputs) is faster still at small batches and less exact. Default: as they are.",
         choices=("int8", "int4"),
+        aliases=("-q",),
     )
+    max_model_len: int | None = _knob(
+        None, "Tokens of prompt and output together. Default: what the model allows and the KV cache holds.", low=1
+    )
+    chat_template: str | None = _knob(None, "A Jinja chat template (text or path) in place of the model's own.")
+    seed: int = _knob(0, "Seeds requests that bring no seed of their own.", low=0, high=(1 << 63) - 1)
+    revision: str | None = _knob(None, "Branch, tag or commit of a model on the hub.")
     kv_cache_dtype: str = _knob(
         "auto",
         "Number format of the KV cache: auto takes the activations', int8 (a scale per token and head) holds about "
         "twice as many tokens as bfloat16.",
         choices=(*DTYPES, "int8"),
-    )
-    max_model_len: int | None = _knob(
-        None, "Tokens of prompt and output together. Default: what the model allows and the KV cache holds.", low=1
-    )
-    max_num_seqs: int = _knob(256, "Sequences that run at once.", low=1, high=65_536)
-    max_num_batched_tokens: int = _knob(
-        2048,
-        "Tokens computed in one step. More fills the arithmetic units, fewer keeps decodes smooth under long prompts.",
-        low=1,
-        high=1 << 20,
+        section="KV cache",
     )
     block_size: int = _knob(16, "Tokens of one KV block, the unit of sharing.", low=1, high=1024)
     kv_cache_memory: int | None = _knob(None, "Bytes for the KV cache. Default: a fraction of the free memory.", low=1)
@@ -67,8 +72,13 @@ class EngineConfig:
         low=0,
     )
     enable_prefix_caching: bool = _knob(True, "Find and share the KV of prefixes that were computed before.")
-    enforce_eager: bool = _knob(False, "Never capture steps for replay; for looking into a fault.")
-    tensor_parallel_size: int = _knob(1, "Processes that share the model's weights between them.", low=1, high=64)
+    max_num_seqs: int = _knob(256, "Sequences that run at once.", low=1, high=65_536, section="Scheduling")
+    max_num_batched_tokens: int = _knob(
+        2048,
+        "Tokens computed in one step. More fills the arithmetic units, fewer keeps decodes smooth under long prompts.",
+        low=1,
+        high=1 << 20,
+    )
     scheduling_policy: str = _knob(
         "fcfs",
         "Who goes next: first come, lowest `priority`, shortest remaining work, or least slack to `slo_ms`.",
@@ -77,13 +87,16 @@ class EngineConfig:
     max_wait_ms: float = _knob(
         0.0, "How long a waiting prompt may be held back so that more can start with it.", low=0, high=60_000
     )
-    seed: int = _knob(0, "Seeds requests that bring no seed of their own.", low=0, high=(1 << 63) - 1)
-    device: str = _knob("auto", "Where to run; auto takes the best device there is.", choices=("auto", "cpu"))
+    device: str = _knob(
+        "auto", "Where to run; auto takes the best device there is.", choices=("auto", "cpu"), section="Machine"
+    )
     num_threads: int | None = _knob(
         None, "Threads of the CPU kernels. Default: one per physical core.", low=1, high=1024
     )
-    chat_template: str | None = _knob(None, "A Jinja chat template (text or path) in place of the model's own.")
-    revision: str | None = _knob(None, "Branch, tag or commit of a model on the hub.")
+    tensor_parallel_size: int = _knob(
+        1, "Processes that share the model's weights between them.", low=1, high=64, aliases=("-tp",)
+    )
+    enforce_eager: bool = _knob(False, "Never capture steps for replay; for looking into a fault.")
 
     def __post_init__(self) -> None:
         for knob in fields(self):

@@ -24,7 +24,7 @@ class Shape:
 @dataclass
 class Knobs:
     size: int = field(default=3, metadata={"help": "How many."})
-    rate: float = 0.5
+    rate: float = field(default=0.5, metadata={"aliases": ("-rt", "--pace"), "section": "Speed"})
     """How fast."""
     is_loud: bool = False
     most: int | None = 16
@@ -63,6 +63,8 @@ def received(*arguments: str) -> dict[str, dict[str, Any]]:
     [
         ((), {}),
         (("--size", "5", "--rate", "0.25"), {"size": 5, "rate": 0.25}),
+        (("-rt", "0.25"), {"rate": 0.25}),
+        (("--pace=0.25",), {"rate": 0.25}),
         (("--is-loud",), {"is_loud": True}),
         (("--no-is-loud",), {"is_loud": False}),
         (("--most", "none"), {"most": None}),
@@ -95,6 +97,11 @@ def test_help_is_the_metadata_or_the_string_below_the_field() -> None:
     assert help_of(Knobs)["size"] == "How many."
     assert help_of(Knobs)["rate"] == "How fast."
     assert help_of(Knobs)["is_loud"] == ""
+
+
+def test_a_section_holds_until_the_next_one() -> None:
+    sections = {flag.path[1]: flag.section for flag in flags_of(Knobs, "first")}
+    assert (sections["size"], sections["rate"], sections["stop"]) == ("First", "Speed", "Speed")
 
 
 @pytest.mark.parametrize("cls", [EngineConfig, SamplingParams])

@@ -95,3 +95,33 @@ def test_flags_reach_the_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         ServedModel(("m",), chat_template="{{ messages }}", is_by_deadline=True),
         ServerSettings(port=9, api_key=("a", "b"), max_queued_requests=None),
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "names", "keys"),
+    [
+        ("m --served-model-name a b", ("a", "b"), ()),
+        ("m --served-model-name a b --api-key k l --port 9", ("a", "b"), ("k", "l")),
+        ("--served-model-name a m --api-key=k l", ("a",), ("k", "l")),
+        ("--api-key k --model m --served-model-name a", ("a",), ("k",)),
+        ("--model=m --max-queued-requests 5 --served-model-name a b", ("a", "b"), ()),
+        ("-tp 2 -q int8 m", ("m",), ()),
+        ("--no-enable-prefix-caching m", ("m",), ()),
+    ],
+)
+def test_what_vllms_users_type(
+    monkeypatch: pytest.MonkeyPatch, line: str, names: tuple[str, ...], keys: tuple[str, ...]
+) -> None:
+    asked: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
+    monkeypatch.setattr(run, "serve", lambda load, model, settings: asked.append((model.names, settings.api_key)))
+    assert CliRunner().invoke(app, ["serve", *line.split()]).exit_code == 0
+    assert asked == [(names, keys)]
+
+
+def test_a_file_and_the_environment_reach_the_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[ServerSettings] = []
+    monkeypatch.setattr(run, "serve", lambda load, model, settings: asked.append(settings))
+    (tmp_path / "c.yaml").write_text("model: m\nport: 9\nhost: 0.0.0.0\nserved-model-name: [a, b]\n")
+    runner = CliRunner(env={"QUIRE_HOST": "::1", "QUIRE_API_KEY": "k, l"})
+    assert runner.invoke(app, ["serve", "--config", str(tmp_path / "c.yaml"), "--port", "7"]).exit_code == 0
+    assert asked == [ServerSettings(host="::1", port=7, served_model_name=("a", "b"), api_key=("k", "l"))]

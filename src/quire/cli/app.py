@@ -14,7 +14,7 @@ from quire.cli.bench import app as bench
 from quire.cli.env import env
 from quire.cli.generate import generate
 from quire.cli.help import GroupedCommand
-from quire.cli.serve import serve
+from quire.cli.serve import ServeCommand, serve
 from quire.errors import QuireError
 from quire.observability import log
 
@@ -41,7 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(cls=GroupedCommand)(generate)
-app.command(cls=GroupedCommand)(serve)
+app.command(cls=ServeCommand)(serve)
 app.command()(env)
 app.add_typer(bench, name="bench")
 

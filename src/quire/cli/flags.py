@@ -35,19 +35,30 @@ class Flag:
     """Group, field, and the field of a nested dataclass where there is one."""
     type: Any
     help: str
+    shape: str | None
+    """How the help page shows what it takes."""
     default: str
     choices: tuple[str, ...]
     parse: Callable[[Any], Any]
+    section: str
+    """The heading of the help page that it stands under."""
+    aliases: tuple[str, ...] = ()
 
     @property
     def parameter(self) -> inspect.Parameter:
         default = f"  [default: {self.default}]" if self.default else ""
         option = typer.Option(
+            *self._spellings,
             help=self.help + default,
-            metavar="|".join(self.choices) or None,
-            rich_help_panel=self.path[0].capitalize(),
+            metavar="|".join(self.choices) or self.shape,
+            rich_help_panel=self.section,
         )
         return option_parameter(self.name, self.type | None, None, option)
+
+    @property
+    def _spellings(self) -> tuple[str, ...]:
+        name = self.name.replace("_", "-")
+        return (f"--{name}/--no-{name}" if self.type is bool else f"--{name}", *self.aliases)
 
 
 def option_parameter(name: str, kind: Any, default: Any, option: Any) -> inspect.Parameter:
@@ -82,8 +93,14 @@ def with_flags(**groups: type) -> Callable[[Callable[..., None]], Callable[..., 
 
 
 def flags_of(cls: type, group: str) -> list[Flag]:
-    """A flag per field that can be set; a nested dataclass gives one per field of its own."""
-    return [flag for field in fields(cls) if field.init for flag in _flags_of_field(cls, field, (group,))]
+    """A flag per field that can be set; a nested dataclass gives one per field of its own. A field whose metadata has a
+    `section` opens a heading of the help page, which holds until the next one."""
+    found, section = [], group.capitalize()
+    for field in fields(cls):
+        section = field.metadata.get("section") or section
+        if field.init:
+            found += [replace(flag, section=section) for flag in _flags_of_field(cls, field, (group,))]
+    return found
 
 
 @cache
@@ -104,16 +121,19 @@ def _flags_of_field(cls: type, field: "Field[Any]", path: tuple[str, ...]) -> li
     nested = _nested_class(hint)
     if nested is not None:
         return [flag for inner in fields(nested) for flag in _flags_of_field(nested, inner, here)]
-    flag_type, parse = _flag_type(hint, field.default)
+    flag_type, shape, parse = _flag_type(hint, field.default)
     return [
         Flag(
             name="_".join(here[1:]),
             path=here,
             type=flag_type,
             help=help_of(cls)[field.name],
+            shape=shape,
             default=_shown_default(field),
             choices=field.metadata.get("choices") or (),
             parse=parse,
+            section="",
+            aliases=field.metadata.get("aliases") or (),
         )
     ]
 
@@ -125,22 +145,22 @@ def _alternatives(hint: Any) -> list[Any]:
     return [part for part in parts if part is not types.NoneType]
 
 
-def _flag_type(hint: Any, default: Any) -> tuple[Any, Callable[[Any], Any]]:
-    """What the option takes, and how the field's value is made of it. Sequences are repeated options; where None means
-    something and is not the default, the word `none` says it."""
+def _flag_type(hint: Any, default: Any) -> tuple[Any, str | None, Callable[[Any], Any]]:
+    """What the option takes, how that is shown, and how the field's value is made of it. Sequences are repeated
+    options; where None means something and is not the default, the word `none` says it."""
     parts = _alternatives(hint)
     for part in parts:
         origin, arguments = typing.get_origin(part), typing.get_args(part)
         if origin is not None and issubclass(origin, Mapping) and arguments == (int, float):
-            return list[str], _parse_pairs
+            return list[str], "ID=NUMBER ...", _parse_pairs
         if origin is not None and issubclass(origin, Sequence):
-            return list[arguments[0]], list  # type: ignore[valid-type]
+            return list[arguments[0]], f"<{arguments[0].__name__}> ...", list  # type: ignore[valid-type]
     scalar = next((part for part in parts if part in SCALARS), None)
     if scalar is None:
         raise TypeError(f"no flag can be made for the type {hint!r}")
     if default is not None and len(parts) < len(typing.get_args(hint)):
-        return str, lambda text: _parse_unless_none(scalar, text)
-    return scalar, lambda value: value
+        return str, f"<{scalar.__name__}>|none", lambda text: _parse_unless_none(scalar, text)
+    return scalar, None, lambda value: value
 
 
 def _parse_unless_none(scalar: Callable[[str], Any], text: str) -> Any:
@@ -160,7 +180,7 @@ def _parse_pairs(texts: list[str]) -> dict[int, float]:
 
 
 def _shown_default(field: "Field[Any]") -> str:
-    return "" if field.default in (None, MISSING, ()) else str(field.default)
+    return "" if field.default is False or field.default in (None, MISSING, ()) else str(field.default)
 
 
 def _without_collisions(flags: list[Flag]) -> list[Flag]:

@@ -1,20 +1,52 @@
 """`quire serve`: the model over HTTP, as the OpenAI API has it."""
 
-import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from quire.cli.flags import with_flags
+from quire.cli.help import GroupedCommand
+from quire.cli.sources import ConfigFile
+from quire.cli.vllm_flags import refuse_foreign
 from quire.config import EngineConfig
 from quire.server.settings import ServerSettings
 
 if TYPE_CHECKING:
     from quire.engine.async_engine import AsyncEngine
 
-API_KEY_VARIABLE = "QUIRE_API_KEY"
+
+class ServeCommand(GroupedCommand):
+    """Takes what vLLM's users type from memory: `--model MODEL`, `MODEL --served-model-name a b`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        options = {name: parameter for parameter in self.params for name in parameter.opts if name.startswith("-")}
+        refuse_foreign(args, options)
+        return super().parse_args(ctx, list(_as_we_write(args, options)))
+
+
+def _as_we_write(arguments: list[str], options: dict[str, Any]) -> Iterator[str]:
+    """`--model MODEL` as `MODEL`, and `--name a b` as `--name a --name b` once MODEL was given: before, b is MODEL."""
+    is_value, current, is_model_known = False, None, False
+    for argument in arguments:
+        name, equals, rest = argument.partition("=")
+        if is_value:
+            is_value = False
+        elif name == "--model":
+            current = None
+            if not equals:
+                continue
+            argument, is_model_known = rest, True
+        elif argument.startswith("-"):
+            current = options.get(name)
+            is_value = not equals and current is not None and not current.is_flag
+        elif is_model_known and current is not None and current.multiple:
+            yield current.opts[0]
+        else:
+            is_model_known = True
+        yield argument
 
 
 @with_flags(server=ServerSettings, engine=EngineConfig)
@@ -22,31 +54,34 @@ def serve(
     model: Annotated[
         str | None,
         typer.Argument(
-            metavar="MODEL", help="A Hugging Face directory, a GGUF file or a hub id. Default: the one we carry."
+            metavar="MODEL",
+            help="A Hugging Face directory, a GGUF file or a hub id; also as --model. Default: the one we carry.",
         ),
     ] = None,
+    config: ConfigFile = None,  # noqa: ARG001 (its callback reads it)
     *,
     server: dict[str, Any],
     engine: dict[str, Any],
 ) -> None:
     """Serve a model over HTTP, as the OpenAI API has it, until Ctrl-C or SIGTERM.
 
-    Keys can also stand in QUIRE_API_KEY, with commas between. The flags below Engine are those of quire generate.
+    Every flag can also stand in a YAML file (--config) or in the environment, --max-num-seqs as QUIRE_MAX_NUM_SEQS;
+    keys are best kept there: the command line is seen by everyone on the machine.
     """
     from quire.models.embedded import EMBEDDED_MODEL, EMBEDDED_NOTE
     from quire.models.text.chat_template import read_template
     from quire.server import run
     from quire.server.state import ServedModel
 
-    settings, config = ServerSettings(**_with_keys(server)), EngineConfig.from_kwargs(engine)
+    settings, engine_config = ServerSettings(**server), EngineConfig.from_kwargs(engine)
     if model is None:
         print(EMBEDDED_NOTE, file=sys.stderr)
     served = ServedModel(
         names=settings.served_model_name or (model or EMBEDDED_MODEL.name,),
-        chat_template=config.chat_template and read_template(config.chat_template),
-        is_by_deadline=config.scheduling_policy == "slo",
+        chat_template=engine_config.chat_template and read_template(engine_config.chat_template),
+        is_by_deadline=engine_config.scheduling_policy == "slo",
     )
-    run.serve(lambda: _load(model or EMBEDDED_MODEL, config), served, settings)
+    run.serve(lambda: _load(model or EMBEDDED_MODEL, engine_config), served, settings)
 
 
 def _load(model: str | Path, config: EngineConfig) -> "AsyncEngine":
@@ -54,10 +89,3 @@ def _load(model: str | Path, config: EngineConfig) -> "AsyncEngine":
     from quire.engine.async_engine import AsyncEngine
 
     return AsyncEngine(assemble(model, config, show_progress=sys.stderr.isatty()))
-
-
-def _with_keys(given: dict[str, Any]) -> dict[str, Any]:
-    """Keys on the command line are seen by everyone on the machine; those of the environment are not."""
-    listed = os.environ.get(API_KEY_VARIABLE, "")
-    keys = tuple(key.strip() for key in listed.split(",") if key.strip())
-    return {"api_key": keys, **given} if keys else given

@@ -1,6 +1,7 @@
 """The knobs of the server: where it listens, who may ask, how much and for how long. Flags are made of these fields."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from quire.errors import ConfigError, shown
 from quire.scheduling.admission import AdmissionLimits, RateLimit
@@ -17,19 +18,42 @@ _POSITIVE = (
 )
 
 
+def _opens(section: str, default: Any) -> Any:
+    """The first field under a heading of the help page."""
+    return field(default=default, metadata={"section": section})
+
+
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    host: str = "127.0.0.1"
+    host: str = _opens("Address", "127.0.0.1")
     """The address to listen on. 0.0.0.0 is the whole network: then set api_key."""
     port: int = 8000
     """0 takes any that is free."""
+    ssl_certfile: str | None = None
+    """A certificate (PEM); the server then speaks HTTPS."""
+    ssl_keyfile: str | None = None
+    """Its private key, where the certificate's file does not hold it."""
+    served_model_name: tuple[str, ...] = _opens("Callers", ())
+    """Names that requests may call the model by; answers use the first. Default: the model as it was given."""
     api_key: tuple[str, ...] = ()
     """Keys that are let in, one per caller; everything but /health and /ready then needs one."""
     are_metrics_open: bool = False
     """/metrics needs no key either."""
-    served_model_name: tuple[str, ...] = ()
-    """Names that requests may call the model by; answers use the first. Default: the model as it was given."""
-    max_body_bytes: int = 8 << 20
+    key_requests_per_s: float | None = None
+    """How many one key may send; more are answered with 429 and Retry-After."""
+    key_tokens_per_s: float | None = None
+    """The same by tokens."""
+    max_queued_requests: int | None = _opens("Overload", 4096)
+    """More are answered with 503 and Retry-After."""
+    max_queued_tokens: int | None = None
+    """The same by tokens, of prompts and expected outputs."""
+    requests_per_s: float | None = None
+    """How many are let in, all callers together; more are answered with 503 and Retry-After."""
+    tokens_per_s: float | None = None
+    """The same by tokens."""
+    rate_window_s: float = 10.0
+    """Rates hold over this time. Longer lets bursts through, shorter smooths."""
+    max_body_bytes: int = _opens("Limits of a request", 8 << 20)
     """Longer requests are answered with 413."""
     max_header_bytes: int = 64 << 10
     """Longer request headers are answered with 431."""
@@ -45,24 +69,6 @@ class ServerSettings:
     """A request is ended with 504 after so long. Default: never."""
     shutdown_timeout_s: float = 30.0
     """On SIGTERM, requests in flight have so long to finish."""
-    max_queued_requests: int | None = 4096
-    """More are answered with 503 and Retry-After."""
-    max_queued_tokens: int | None = None
-    """The same by tokens, of prompts and expected outputs."""
-    requests_per_s: float | None = None
-    """How many are let in, all callers together; more are answered with 503 and Retry-After."""
-    tokens_per_s: float | None = None
-    """The same by tokens."""
-    key_requests_per_s: float | None = None
-    """How many one key may send; more are answered with 429 and Retry-After."""
-    key_tokens_per_s: float | None = None
-    """The same by tokens."""
-    rate_window_s: float = 10.0
-    """Rates hold over this time. Longer lets bursts through, shorter smooths."""
-    ssl_certfile: str | None = None
-    """A certificate (PEM); the server then speaks HTTPS."""
-    ssl_keyfile: str | None = None
-    """Its private key, where the certificate's file does not hold it."""
 
     def __post_init__(self) -> None:
         for name in ("api_key", "served_model_name"):
