@@ -8,8 +8,9 @@ Knows nothing of HTTP but the errors it is answered with.
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import Request
 
@@ -127,16 +128,28 @@ class ServerState:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request of a caller, over whichever protocol it came."""
+
+    state: ServerState
+    caller: Caller
+    request_id: str
+    facts: dict[str, Any]
+    """What the log says of it beside its path and status."""
+
+    def add_facts(self, **facts: object) -> None:
+        self.facts.update({name: value for name, value in facts.items() if value is not None})
+
+    def admitted(self, prepared: list[PreparedRequest]) -> AbstractContextManager[Admitted]:
+        return self.state.admitted(self.caller, prepared)
+
+
 def state_of(request: Request) -> ServerState:
     state: ServerState = request.app.state.server
     return state
 
 
-def caller_of(request: Request) -> Caller:
-    caller: Caller = request.state.caller
-    return caller
-
-
-def add_facts(request: Request, **facts: object) -> None:
-    """What the log says of this request beside its path and status."""
-    request.state.facts.update({name: value for name, value in facts.items() if value is not None})
+def call_of(request: Request) -> Call:
+    said = request.state
+    return Call(state_of(request), said.caller, said.request_id, said.facts)

@@ -4,13 +4,11 @@ import asyncio
 from functools import partial
 from typing import Any
 
-from fastapi import Request
-
 from quire.engine.prompts import PreparedRequest
 from quire.errors import InvalidRequestError, shown
 from quire.protocol.openai import ChatMessage, Prompt, SamplingBody, TemplateBody
 from quire.sampling_params import SamplingParams
-from quire.server.state import ServerState, add_facts, caller_of, state_of
+from quire.server.state import Call, ServerState
 
 _TEMPLATE_ARGUMENTS = frozenset({"messages", "tools", "template", "add_generation_prompt", "self"})
 
@@ -32,7 +30,7 @@ def chat_token_ids(state: ServerState, messages: list[ChatMessage], how: Templat
 
 
 async def prepared(
-    request: Request,
+    call: Call,
     body: SamplingBody,
     prompts: list[Prompt],
     params: SamplingParams,
@@ -40,8 +38,7 @@ async def prepared(
     add_special_tokens: bool = True,
 ) -> list[PreparedRequest]:
     """Each prompt tokenized and checked."""
-    state = state_of(request)
-    salt = caller_of(request).cache_salt(body.cache_salt)
+    state, salt = call.state, call.caller.cache_salt(body.cache_salt)
     requests = []
     for prompt in prompts:
         asked = salted(prompt, salt)
@@ -50,7 +47,7 @@ async def prepared(
             asked["prompt_token_ids"] = await asyncio.to_thread(encode)
         requests.append(await state.engine.prepare(asked, params))
     num_tokens = sum(len(p.token_ids) for p in requests)
-    add_facts(request, num_prompt_tokens=num_tokens, is_stream=body.stream, user=body.user)
+    call.add_facts(num_prompt_tokens=num_tokens, is_stream=body.stream, user=body.user)
     return requests
 
 

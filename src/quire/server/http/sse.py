@@ -6,7 +6,7 @@ request; closing the batches aborts it in the engine.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import AbstractContextManager, aclosing
 from typing import Any, TypeVar
 
@@ -15,9 +15,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from quire.scheduling.admission import Admitted
-from quire.server.answering.generation import Generation
 from quire.server.errors import ApiError, as_api_error
-from quire.server.render.writer import Writer
+from quire.server.render.writer import Event
 
 log = logging.getLogger(__name__)
 
@@ -36,18 +35,17 @@ class ClientGoneError(Exception):
     """Nobody waits for the answer any more."""
 
 
-def frames(events: Iterable[Mapping[str, Any]]) -> bytes:
+def frames(events: Iterable[Event]) -> bytes:
     """Events as they are written."""
     return b"".join([b"data: " + _encode(event) + b"\n\n" for event in events])
 
 
-async def written(generation: Generation, writer: Writer, ticket: Admitted) -> AsyncGenerator[bytes, None]:
+async def written(stream: AsyncGenerator[list[Event], None]) -> AsyncGenerator[bytes, None]:
     """The whole stream, write by write."""
-    yield frames(writer.first())
-    async with aclosing(generation.stream(ticket)) as batches:
-        async for batch in batches:
-            yield frames(event for index, output in batch for event in writer.events(index, output))
-    yield frames(writer.last()) + DONE
+    async with aclosing(stream) as batches:
+        async for events in batches:
+            yield frames(events)
+    yield DONE
 
 
 async def while_there(receive: Receive, work: Coroutine[Any, Any, T], timeout_s: float | None) -> T:

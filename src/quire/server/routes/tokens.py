@@ -7,9 +7,9 @@ from fastapi import APIRouter, Request, Response
 
 from quire.protocol.openai import DetokenizeRequest, TokenizeRequest
 from quire.protocol.openai.answers import Text, Tokens
-from quire.server.answering.prompts import chat_token_ids
+from quire.server.answering.questions import token_ids_of
 from quire.server.http.bodies import JsonAnswer, described, read_body
-from quire.server.state import ServerState, state_of
+from quire.server.state import state_of
 
 router = APIRouter()
 
@@ -19,7 +19,7 @@ async def tokenize(request: Request) -> Response:
     """The token ids of a prompt or of a conversation."""
     state, body = state_of(request), await read_body(request, TokenizeRequest)
     state.served_name(body.model)
-    token_ids = await asyncio.to_thread(_token_ids, state, body)
+    token_ids = await asyncio.to_thread(token_ids_of, state, body)
     answer: Tokens = {"count": len(token_ids), "max_model_len": state.engine.max_model_len, "tokens": token_ids}
     if body.return_token_strs:
         answer["token_strs"] = [state.token_texts.text(token_id) for token_id in token_ids]
@@ -33,9 +33,3 @@ async def detokenize(request: Request) -> Response:
     state.served_name(body.model)
     decode = partial(state.tokenizer.decode, body.tokens, skip_special_tokens=False)
     return JsonAnswer({"prompt": await asyncio.to_thread(decode)})
-
-
-def _token_ids(state: ServerState, body: TokenizeRequest) -> list[int]:
-    if body.messages is not None:
-        return chat_token_ids(state, body.messages, body)
-    return state.tokenizer.encode(body.prompt or "", add_special_tokens=body.add_special_tokens)

@@ -1,0 +1,95 @@
+"""What a body asks of the engine, checked and ready to run, with the writer that will word its answer.
+
+Every protocol asks in these ways; how the answer goes out is the protocol's.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from quire.engine.outputs import EmbeddingOutput
+from quire.engine.prompts import PreparedRequest
+from quire.protocol.openai import (
+    ChatCompletionRequest,
+    CompletionRequest,
+    EmbeddingRequest,
+    TokenizeRequest,
+    prompts_of,
+    to_sampling_params,
+)
+from quire.scheduling.admission import Admitted
+from quire.server.answering.generation import Generation
+from quire.server.answering.prompts import chat_token_ids, prepared, salted
+from quire.server.errors import SERVER, ApiError
+from quire.server.render.chat import ChatWriter
+from quire.server.render.completion import CompletionWriter
+from quire.server.render.writer import Event, Writer
+from quire.server.state import Call, ServerState
+
+
+@dataclass(slots=True)
+class Question:
+    call: Call
+    requests: list[PreparedRequest]
+    writer: Writer
+
+    async def whole(self, ticket: Admitted) -> Event:
+        """The answer in one piece."""
+        outputs = await self._generation.whole(ticket)
+        return await asyncio.to_thread(self.writer.answer, outputs)
+
+    async def stream(self, ticket: Admitted) -> AsyncGenerator[list[Event], None]:
+        """The answer as it comes, event by event, all that is there at once."""
+        yield [*self.writer.first()]
+        async with aclosing(self._generation.stream(ticket)) as batches:
+            async for batch in batches:
+                yield [event for index, output in batch for event in self.writer.events(index, output)]
+        yield [*self.writer.last()]
+
+    @property
+    def _generation(self) -> Generation:
+        state = self.call.state
+        return Generation(self.writer.answer_id, self.requests, state.engine, state.admission, state.metrics)
+
+
+async def ask_chat(call: Call, body: ChatCompletionRequest) -> Question:
+    """The next message of a conversation."""
+    name, params = call.state.served_name(body.model), to_sampling_params(body)
+    token_ids = await asyncio.to_thread(chat_token_ids, call.state, body.messages, body)
+    requests = await prepared(call, body, [token_ids], params)
+    return Question(call, requests, ChatWriter(body, requests, call.state.token_texts, name))
+
+
+async def ask_completion(call: Call, body: CompletionRequest) -> Question:
+    """What follows each prompt."""
+    name, params, prompts = call.state.served_name(body.model), to_sampling_params(body), prompts_of(body.prompt)
+    requests = await prepared(call, body, prompts, params, add_special_tokens=body.add_special_tokens)
+    return Question(call, requests, CompletionWriter(body, requests, call.state.token_texts, name))
+
+
+async def ask_embeddings(call: Call, body: EmbeddingRequest) -> list[PreparedRequest]:
+    """The last hidden state of each text."""
+    salt = call.caller.cache_salt(body.cache_salt)
+    engine = call.state.engine
+    requests = [await engine.prepare_embedding(salted(text, salt)) for text in prompts_of(body.input)]
+    call.add_facts(num_prompt_tokens=sum(len(request.token_ids) for request in requests), user=body.user)
+    return requests
+
+
+async def embedded(call: Call, requests: list[PreparedRequest], ticket: Admitted) -> list[EmbeddingOutput]:
+    """Their embeddings, in order."""
+    call.state.admission.started(ticket)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(call.state.engine.embed(request)) for request in requests]
+    outputs = [task.result() for task in tasks]
+    if any(output.error is not None for output in outputs):
+        raise ApiError(500, "The engine could not finish this; the server's log says why.", kind=SERVER)
+    return outputs
+
+
+def token_ids_of(state: ServerState, body: TokenizeRequest) -> list[int]:
+    """The tokens of a prompt or of a conversation."""
+    if body.messages is not None:
+        return chat_token_ids(state, body.messages, body)
+    return state.tokenizer.encode(body.prompt or "", add_special_tokens=body.add_special_tokens)
