@@ -11,12 +11,14 @@
 #include "bindings/rooms.h"
 #include "kernels/activation.h"
 #include "kernels/attention.h"
+#include "kernels/embedding.h"
 #include "kernels/kv_store.h"
 #include "kernels/linear.h"
 #include "kernels/linear_int4.h"
 #include "kernels/linear_int8.h"
 #include "kernels/norm.h"
 #include "kernels/qkv.h"
+#include "kernels/recording.h"
 #include "kernels/rope.h"
 
 namespace nb = nanobind;
@@ -35,10 +37,19 @@ T* at(Address address) {
 
 void bind_elementwise(nb::module_& m) {
   m.def(
+      "embedding",
+      [](Address ids, Address table, Address out, int64_t count, int64_t rows, int64_t row_bytes) {
+        const Embedding args{at<int64_t>(ids), at<std::byte>(table), at<std::byte>(out), count, rows, row_bytes};
+        Recording::run([args] { embedding(args); });
+      },
+      "ids"_a, "table"_a, "out"_a, "count"_a, "rows"_a, "row_bytes"_a, nb::call_guard<nb::gil_scoped_release>());
+  m.def(
       "rms_norm",
       [](Address x, Address residual, Address weight, Address out, Address sum, int64_t rows, int64_t width, float eps,
          int dtype) {
-        rms_norm({at(x), at(residual), at(weight), at(out), at(sum), rows, width, eps, static_cast<DType>(dtype)});
+        const RmsNorm args{
+            at(x), at(residual), at(weight), at(out), at(sum), rows, width, eps, static_cast<DType>(dtype)};
+        Recording::run([args] { rms_norm(args); });
       },
       "x"_a, "residual"_a, "weight"_a, "out"_a, "sum"_a, "rows"_a, "width"_a, "eps"_a, "dtype"_a,
       nb::call_guard<nb::gil_scoped_release>(), "residual and sum are 0 where there is no residual.");
@@ -46,15 +57,17 @@ void bind_elementwise(nb::module_& m) {
       "rope",
       [](Address q, Address k, int64_t q_stride, int64_t k_stride, Address positions, Address cos_sin, int64_t tokens,
          int64_t num_heads, int64_t num_kv_heads, int64_t head_dim, int dtype) {
-        rope({at(q), at(k), q_stride, k_stride, at<int64_t>(positions), at<float>(cos_sin), tokens, num_heads,
-              num_kv_heads, head_dim, static_cast<DType>(dtype)});
+        const Rope args{at(q),  at(k),     q_stride,     k_stride, at<int64_t>(positions),   at<float>(cos_sin),
+                        tokens, num_heads, num_kv_heads, head_dim, static_cast<DType>(dtype)};
+        Recording::run([args] { rope(args); });
       },
       "q"_a, "k"_a, "q_stride"_a, "k_stride"_a, "positions"_a, "cos_sin"_a, "tokens"_a, "num_heads"_a, "num_kv_heads"_a,
       "head_dim"_a, "dtype"_a, nb::call_guard<nb::gil_scoped_release>());
   m.def(
       "silu_mul",
       [](Address x, Address out, int64_t rows, int64_t width, int dtype) {
-        silu_mul({at(x), at(out), rows, width, static_cast<DType>(dtype)});
+        const SiluMul args{at(x), at(out), rows, width, static_cast<DType>(dtype)};
+        Recording::run([args] { silu_mul(args); });
       },
       "x"_a, "out"_a, "rows"_a, "width"_a, "dtype"_a, nb::call_guard<nb::gil_scoped_release>());
 }
@@ -73,7 +86,10 @@ void bind_kv(nb::module_& m) {
   m.def(
       "store_kv",
       [](Address k, Address v, int64_t k_stride, int64_t v_stride, const CacheFields& cache, Address slots,
-         int64_t tokens) { store_kv({at(k), at(v), k_stride, v_stride, cache_of(cache), at<int64_t>(slots), tokens}); },
+         int64_t tokens) {
+        const StoreKv args{at(k), at(v), k_stride, v_stride, cache_of(cache), at<int64_t>(slots), tokens};
+        Recording::run([args] { store_kv(args); });
+      },
       "k"_a, "v"_a, "k_stride"_a, "v_stride"_a, "cache"_a, "slots"_a, "tokens"_a,
       nb::call_guard<nb::gil_scoped_release>());
   m.def(
@@ -94,7 +110,8 @@ void bind_kv(nb::module_& m) {
                         cache.head_dim,
                         cache.dtype};
         const StoreKv store{at(k), at(v), k_stride, v_stride, cache, at<int64_t>(slots), tokens};
-        prepare_qkv({rope, store, at(q_norm), at(k_norm), eps});
+        const PrepareQkv args{rope, store, at(q_norm), at(k_norm), eps};
+        Recording::run([args] { prepare_qkv(args); });
       },
       "q"_a, "k"_a, "v"_a, "q_stride"_a, "k_stride"_a, "v_stride"_a, "positions"_a, "cos_sin"_a, "q_norm"_a, "k_norm"_a,
       "eps"_a, "cache"_a, "slots"_a, "tokens"_a, "num_heads"_a, nb::call_guard<nb::gil_scoped_release>(),
@@ -108,11 +125,16 @@ void bind_kv(nb::module_& m) {
 }
 
 void bind_attention(nb::module_& m) {
+  nb::class_<AttentionPlans>(m, "AttentionPlans", "What the layers of a step share: which queries read which keys.")
+      .def(nb::init<>())
+      .def(
+          "clear", [](AttentionPlans& plans) { Recording::run([&plans] { plans.clear(); }); },
+          "The arrays hold other numbers now.");
   m.def(
       "paged_attention",
       [](Address q, int64_t q_stride, Address out, const CacheFields& cache, Address block_tables, Address context_lens,
          Address query_starts, int64_t table_width, int64_t num_sequences, int64_t num_heads,
-         std::optional<int64_t> window, float scale) {
+         std::optional<int64_t> window, float scale, AttentionPlans& plans) {
         const AttentionLayout layout{at<int32_t>(block_tables),
                                      at<int32_t>(context_lens),
                                      at<int32_t>(query_starts),
@@ -120,10 +142,12 @@ void bind_attention(nb::module_& m) {
                                      num_sequences,
                                      std::get<5>(cache),
                                      window.value_or(std::numeric_limits<int64_t>::max())};
-        paged_attention({at(q), q_stride, at(out), cache_of(cache), layout, num_heads, scale});
+        const PagedAttention args{at(q), q_stride, at(out), cache_of(cache), layout, num_heads, scale};
+        Recording::run([args, &plans] { paged_attention(args, plans); });
       },
       "q"_a, "q_stride"_a, "out"_a, "cache"_a, "block_tables"_a, "context_lens"_a, "query_starts"_a, "table_width"_a,
-      "num_sequences"_a, "num_heads"_a, "window"_a.none(), "scale"_a, nb::call_guard<nb::gil_scoped_release>());
+      "num_sequences"_a, "num_heads"_a, "window"_a.none(), "scale"_a, "plans"_a,
+      nb::call_guard<nb::gil_scoped_release>());
 }
 
 void bind_linear(nb::module_& m) {
@@ -131,7 +155,8 @@ void bind_linear(nb::module_& m) {
       "linear",
       [](Address x, Address weight, Address bias, Address out, int64_t rows, int64_t inputs, int64_t outputs,
          int dtype) {
-        linear({at(x), at(weight), at(bias), at(out), rows, inputs, outputs, static_cast<DType>(dtype)});
+        const Linear args{at(x), at(weight), at(bias), at(out), rows, inputs, outputs, static_cast<DType>(dtype)};
+        Recording::run([args] { linear(args); });
       },
       "x"_a, "weight"_a, "bias"_a, "out"_a, "rows"_a, "inputs"_a, "outputs"_a, "dtype"_a,
       nb::call_guard<nb::gil_scoped_release>(), "bias is 0 where there is none.");
@@ -145,8 +170,9 @@ void bind_linear(nb::module_& m) {
       "linear_int8",
       [](Address x, Address data, Address scales, Address bias, Address out, int64_t rows, int64_t inputs,
          int64_t outputs, int dtype) {
-        linear_int8({at(x), at<uint8_t>(data), at<float>(scales), at(bias), at(out), rows, inputs, outputs,
-                     static_cast<DType>(dtype)});
+        const LinearInt8 args{at(x),  at<uint8_t>(data), at<float>(scales),        at(bias), at(out), rows,
+                              inputs, outputs,           static_cast<DType>(dtype)};
+        Recording::run([args] { linear_int8(args); });
       },
       "x"_a, "data"_a, "scales"_a, "bias"_a, "out"_a, "rows"_a, "inputs"_a, "outputs"_a, "dtype"_a,
       nb::call_guard<nb::gil_scoped_release>());
@@ -160,16 +186,27 @@ void bind_linear(nb::module_& m) {
       "linear_int4",
       [](Address x, Address data, Address bias, Address out, int64_t rows, int64_t inputs, int64_t outputs,
          int64_t group, int dtype) {
-        linear_int4(
-            {at(x), at<std::byte>(data), at(bias), at(out), rows, inputs, outputs, group, static_cast<DType>(dtype)});
+        const LinearInt4 args{at(x), at<std::byte>(data),      at(bias), at(out), rows, inputs, outputs,
+                              group, static_cast<DType>(dtype)};
+        Recording::run([args] { linear_int4(args); });
       },
       "x"_a, "data"_a, "bias"_a, "out"_a, "rows"_a, "inputs"_a, "outputs"_a, "group"_a, "dtype"_a,
       nb::call_guard<nb::gil_scoped_release>());
 }
 
+void bind_recording(nb::module_& m) {
+  nb::class_<Recording>(m, "Recording", "Kernel calls of this thread between begin and end, to be made again.")
+      .def(nb::init<>())
+      .def("begin", &Recording::begin)
+      .def("end", &Recording::end)
+      .def("replay", &Recording::replay, nb::call_guard<nb::gil_scoped_release>())
+      .def("__len__", &Recording::size);
+}
+
 }  // namespace
 
 void bind_kernels(nb::module_& m) {
+  bind_recording(m);
   bind_elementwise(m);
   bind_kv(m);
   bind_attention(m);

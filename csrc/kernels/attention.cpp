@@ -16,8 +16,8 @@ int64_t attention_scratch_bytes(int64_t max_rows, int64_t head_dim) {
   return (max_rows * per_row + kKeyPanel * (head_dim + width)) * sizeof(float) + kPieces * kAlignment;
 }
 
-void paged_attention(const PagedAttention& args) {
-  const AttentionPlan plan = plan_attention(args.layout, args.group(), args.cache.num_kv_heads, max_threads());
+void paged_attention(const PagedAttention& args, AttentionPlans& plans) {
+  const AttentionPlan& plan = plans.plan(args.layout, args.group(), args.cache.num_kv_heads, max_threads());
   const int64_t scratch_bytes = attention_scratch_bytes(plan.max_queries * args.group(), args.cache.head_dim);
   std::vector<PartialRow> partials(plan.num_slots * args.num_heads);
   Scratch partial_outs(plan.num_slots * args.num_heads * args.cache.head_dim * sizeof(float));

@@ -33,7 +33,7 @@ struct PagedAttention {
   int64_t group() const { return num_heads / cache.num_kv_heads; }
 };
 
-void paged_attention(const PagedAttention& args);
+void paged_attention(const PagedAttention& args, AttentionPlans& plans);
 
 // What a query head knows after some of its keys: the softmax-weighted sum of V is out / total.
 struct PartialRow {

@@ -170,4 +170,12 @@ AttentionPlan plan_attention(const AttentionLayout& layout, int64_t group, int64
   return Planner(layout, group).plan(num_kv_heads, num_threads);
 }
 
+const AttentionPlan& AttentionPlans::plan(const AttentionLayout& layout, int64_t group, int64_t num_kv_heads,
+                                          int64_t num_threads) {
+  const Key key{layout.window, group, num_kv_heads, num_threads};
+  const auto found = plans_.find(key);
+  if (found != plans_.end()) return found->second;
+  return plans_.emplace(key, plan_attention(layout, group, num_kv_heads, num_threads)).first->second;
+}
+
 }  // namespace quire

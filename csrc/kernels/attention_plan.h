@@ -10,7 +10,9 @@
 
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <map>
 #include <vector>
 
 namespace quire {
@@ -59,5 +61,19 @@ struct AttentionPlan {
 constexpr int64_t kKeyPanel = 64;
 
 AttentionPlan plan_attention(const AttentionLayout& layout, int64_t group, int64_t num_kv_heads, int64_t num_threads);
+
+// The plans of one step: layers of the same heads and window share one, made when the first of them asks.
+// Invariant: between two calls of `clear`, everyone asks about the same arrays with the same numbers in them.
+class AttentionPlans {
+ public:
+  void clear() { plans_.clear(); }
+
+  // Valid until `clear`.
+  const AttentionPlan& plan(const AttentionLayout& layout, int64_t group, int64_t num_kv_heads, int64_t num_threads);
+
+ private:
+  using Key = std::array<int64_t, 4>;
+  std::map<Key, AttentionPlan> plans_;
+};
 
 }  // namespace quire

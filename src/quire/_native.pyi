@@ -21,6 +21,21 @@ def set_isa(name: str) -> bool:
     Takes a family of kernels for tests; False, and no change, where this machine lacks it.
     """
 
+class Recording:
+    """Kernel calls of this thread between begin and end, to be made again."""
+
+    def __init__(self) -> None: ...
+
+    def begin(self) -> None: ...
+
+    def end(self) -> None: ...
+
+    def replay(self) -> None: ...
+
+    def __len__(self) -> int: ...
+
+def embedding(ids: int, table: int, out: int, count: int, rows: int, row_bytes: int) -> None: ...
+
 def rms_norm(x: int, residual: int, weight: int, out: int, sum: int, rows: int, width: int, eps: float, dtype: int) -> None:
     """residual and sum are 0 where there is no residual."""
 
@@ -35,7 +50,15 @@ def prepare_qkv(q: int, k: int, v: int, q_stride: int, k_stride: int, v_stride: 
 
 def copy_blocks(kv: int, block_bytes: int, pairs: int, count: int) -> None: ...
 
-def paged_attention(q: int, q_stride: int, out: int, cache: tuple[int, int, int, int, int, int, int, int, bool], block_tables: int, context_lens: int, query_starts: int, table_width: int, num_sequences: int, num_heads: int, window: int | None, scale: float) -> None: ...
+class AttentionPlans:
+    """What the layers of a step share: which queries read which keys."""
+
+    def __init__(self) -> None: ...
+
+    def clear(self) -> None:
+        """The arrays hold other numbers now."""
+
+def paged_attention(q: int, q_stride: int, out: int, cache: tuple[int, int, int, int, int, int, int, int, bool], block_tables: int, context_lens: int, query_starts: int, table_width: int, num_sequences: int, num_heads: int, window: int | None, scale: float, plans: AttentionPlans) -> None: ...
 
 def linear(x: int, weight: int, bias: int, out: int, rows: int, inputs: int, outputs: int, dtype: int) -> None:
     """bias is 0 where there is none."""

@@ -1,6 +1,6 @@
 """Paged attention against one query at a time in float64: mixed batches, odd sizes, windows, shared blocks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 import torch
@@ -18,6 +18,7 @@ class Layout:
     block_tables: torch.Tensor
     context_lens: torch.Tensor
     query_starts: torch.Tensor
+    plans: kernels.AttentionPlans = field(default_factory=kernels.AttentionPlans)
 
 
 @dataclass

@@ -206,6 +206,7 @@ def _attention_run(num_seqs: int, context: int, new: int, shared: int, *, is_int
         block_tables=torch.cat([torch.arange(common, dtype=torch.int32).expand(num_seqs, -1), own], 1),
         context_lens=torch.full((num_seqs,), context, dtype=torch.int32),
         query_starts=torch.arange(num_seqs + 1, dtype=torch.int32) * new,
+        plans=kernels.AttentionPlans(),
     )
 
     def run() -> Measurement:

@@ -87,7 +87,12 @@ def _load(model: str | Path, config: EngineConfig, *, show_progress: bool) -> tu
             show_progress=show_progress,
         )
         plan = plan_kv_cache(loaded.config, config, available_memory_bytes())
-        local = ModelExecutor(loaded.model, torch.empty(plan.shape, dtype=plan.dtype), num_threads=num_threads)
+        local = ModelExecutor(
+            loaded.model,
+            torch.empty(plan.shape, dtype=plan.dtype),
+            num_threads=num_threads,
+            captures=size == 1 and not config.enforce_eager,
+        )
         undo.pop_all()
     if isinstance(group, SingleGroup):
         return loaded, plan, local

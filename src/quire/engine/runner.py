@@ -15,6 +15,7 @@ from torch import Tensor
 
 from quire.cache.paged_allocator import Move
 from quire.engine.batch import InputBuilder, Int64, ModelInput, num_scored_prompt_tokens
+from quire.engine.graphs import DecodeGraphs
 from quire.engine.sampler import Sampler, SamplerOutput, TokenLogprobs, prompt_logprobs
 from quire.kernels import copy_blocks
 from quire.layers.attention import AttentionInput
@@ -46,11 +47,12 @@ class Executor(Protocol):
 
 
 class ModelExecutor:
-    """A model and its KV cache `[N, L, 2, K, B, E]`."""
+    """A model and its KV cache `[N, L, 2, K, B, E]`. `captures`: decode steps are recorded and replayed."""
 
-    def __init__(self, model: Model, kv: Tensor, *, num_threads: int) -> None:
+    def __init__(self, model: Model, kv: Tensor, *, num_threads: int, captures: bool = False) -> None:
         self._model = model
         self._kv = kv
+        self._graphs = DecodeGraphs(model, kv) if captures else None
         self._num_threads = num_threads
         self._thread_id: int | None = None
 
@@ -64,7 +66,7 @@ class ModelExecutor:
 
     def close(self) -> None:
         """Gives the weights and the cache back; nothing can be executed after it."""
-        del self._model, self._kv
+        del self._model, self._kv, self._graphs
         trim_heap()
 
     @torch.inference_mode()
@@ -78,14 +80,9 @@ class ModelExecutor:
             self._thread_id = threading.get_ident()
         if len(inputs.copies):
             copy_blocks(self._kv, torch.from_numpy(inputs.copies))
-        attention = AttentionInput(
-            slots=torch.from_numpy(inputs.slots),
-            block_tables=torch.from_numpy(inputs.block_tables),
-            context_lens=torch.from_numpy(inputs.context_lens),
-            query_starts=torch.from_numpy(inputs.query_starts),
-        )
-        token_ids, positions = torch.from_numpy(inputs.token_ids), torch.from_numpy(inputs.positions)
-        hidden_TD = self._model(token_ids, positions, self._kv, attention)
+        hidden_TD = self._graphs.run(inputs) if self._graphs is not None else None
+        if hidden_TD is None:
+            hidden_TD = self._forward(inputs)
         for start in range(0, len(inputs.prompt_rows), PROMPT_LOGITS_ROWS):
             rows = torch.from_numpy(inputs.prompt_rows[start : start + PROMPT_LOGITS_ROWS])
             logits_RV = self._model.compute_logits(hidden_TD[rows])
@@ -93,6 +90,15 @@ class ModelExecutor:
                 on_prompt_logits(logits_RV)
         sampled_RD = hidden_TD[torch.from_numpy(inputs.sample_rows)]
         return self._model.compute_logits(sampled_RD), hidden_TD[torch.from_numpy(inputs.pooled_rows)]
+
+    def _forward(self, inputs: ModelInput) -> Tensor:
+        attention = AttentionInput(
+            slots=torch.from_numpy(inputs.slots),
+            block_tables=torch.from_numpy(inputs.block_tables),
+            context_lens=torch.from_numpy(inputs.context_lens),
+            query_starts=torch.from_numpy(inputs.query_starts),
+        )
+        return self._model(torch.from_numpy(inputs.token_ids), torch.from_numpy(inputs.positions), self._kv, attention)
 
 
 @dataclass(slots=True)

@@ -3,10 +3,13 @@
 One set of names for every device. Knows tensors and addresses; no models and no schedules.
 """
 
+from quire._native import AttentionPlans
+from quire.kernels.capture import NotCapturableError, Workspace, capture
 from quire.kernels.cpu import (
     AttentionLayout,
     add_rms_norm,
     copy_blocks,
+    embedding,
     kv_row_width,
     linear,
     paged_attention,
@@ -29,10 +32,15 @@ from quire.kernels.quantized import (
 __all__ = [
     "INT4_GROUP",
     "AttentionLayout",
+    "AttentionPlans",
     "Int4Weight",
     "Int8Weight",
+    "NotCapturableError",
+    "Workspace",
     "add_rms_norm",
+    "capture",
     "copy_blocks",
+    "embedding",
     "kv_row_width",
     "linear",
     "linear_int4",

@@ -16,6 +16,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from quire import _native
+from quire.kernels.capture import empty_result
 
 DTYPE_CODES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 
@@ -26,6 +27,7 @@ class AttentionLayout(Protocol):
     block_tables: Tensor  # int32 [S, W]
     context_lens: Tensor  # int32 [S], counting the sequence's tokens of this step
     query_starts: Tensor  # int32 [S + 1]: sequence s has the queries [starts[s], starts[s + 1])
+    plans: _native.AttentionPlans  # of these very numbers; whoever changes them clears it
 
 
 # Up to here the core's row-major product, bound by the memory of the weight, is faster than oneDNN's.
@@ -43,16 +45,28 @@ def linear(x_TK: Tensor, weight_NK: Tensor, bias: Tensor | None = None) -> Tenso
         raise ValueError(
             f"weight is {shown(weight_NK)}; it must be {x_TK.dtype} [outputs, {x_TK.shape[-1]}], contiguous."
         )
-    out_TN = x_TK.new_empty((*x_TK.shape[:-1], outputs))
+    out_TN = empty_result((*x_TK.shape[:-1], outputs), x_TK.dtype)
     code, bias_address = DTYPE_CODES[x_TK.dtype], address_of_vector("bias", bias, outputs, x_TK.dtype)
     _native.linear(x_TK.data_ptr(), weight_NK.data_ptr(), bias_address, out_TN.data_ptr(), rows, inputs, outputs, code)
     return out_TN
 
 
+def embedding(ids_T: Tensor, table_VD: Tensor) -> Tensor:
+    """The rows of the table with these numbers. Raises IndexError where there is none."""
+    rows, width = table_VD.shape
+    _check_index("ids", ids_T, torch.int64, len(ids_T))
+    if not table_VD.is_contiguous():
+        raise ValueError(f"table is {shown(table_VD)}; it must be contiguous.")
+    out_TD = empty_result((len(ids_T), width), table_VD.dtype)
+    row_bytes = width * table_VD.itemsize
+    _native.embedding(ids_T.data_ptr(), table_VD.data_ptr(), out_TD.data_ptr(), len(ids_T), rows, row_bytes)
+    return out_TD
+
+
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """The RMS norm of every row; the mean is float32, the normed row is rounded to x's dtype before the weight."""
     width = _check_rows(x, weight)
-    out = torch.empty_like(x)
+    out = empty_result(x.shape, x.dtype)
     _native.rms_norm(
         x.data_ptr(), 0, weight.data_ptr(), out.data_ptr(), 0, x.numel() // width, width, eps, DTYPE_CODES[x.dtype]
     )
@@ -64,7 +78,7 @@ def add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float) -> tup
     width = _check_rows(x, weight)
     if residual.shape != x.shape or residual.dtype is not x.dtype or not residual.is_contiguous():
         raise ValueError(f"residual is {shown(residual)}; it must be like x, {shown(x)}, and contiguous.")
-    out, total = torch.empty_like(x), torch.empty_like(x)
+    out, total = empty_result(x.shape, x.dtype), empty_result(x.shape, x.dtype)
     _native.rms_norm(
         x.data_ptr(),
         residual.data_ptr(),
@@ -189,7 +203,7 @@ def paged_attention(
         raise ValueError(f"scale is {scale}; allowed: above 0.")
     if window is not None and window < 1:
         raise ValueError(f"window is {window}; allowed: at least 1, or None for all tokens before.")
-    out_THE = q_THE.new_empty(q_THE.shape)
+    out_THE = empty_result(q_THE.shape, q_THE.dtype)
     _native.paged_attention(
         q_THE.data_ptr(),
         q_THE.stride(0),
@@ -203,6 +217,7 @@ def paged_attention(
         num_heads,
         window,
         scale,
+        attn.plans,
     )
     return out_THE
 
@@ -212,7 +227,7 @@ def silu_mul(x_T2I: Tensor) -> Tensor:
     width = x_T2I.shape[-1] // 2
     if x_T2I.dtype not in DTYPE_CODES or x_T2I.shape[-1] % 2 or not x_T2I.is_contiguous():
         raise ValueError(f"x is {shown(x_T2I)}; it must have rows of even width, contiguous, {_allowed_dtypes()}.")
-    out_TI = x_T2I.new_empty((*x_T2I.shape[:-1], width))
+    out_TI = empty_result((*x_T2I.shape[:-1], width), x_T2I.dtype)
     rows = out_TI.numel() // max(width, 1)
     _native.silu_mul(x_T2I.data_ptr(), out_TI.data_ptr(), rows, width, DTYPE_CODES[x_T2I.dtype])
     return out_TI

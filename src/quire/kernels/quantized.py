@@ -13,6 +13,7 @@ import torch  # before quire._native, so that both use torch's OpenMP runtime
 from torch import Tensor
 
 from quire import _native
+from quire.kernels.capture import empty_result
 from quire.kernels.cpu import DTYPE_CODES, address_of_vector, check_matrix, shown
 
 PANEL = 64  # outputs that are packed side by side
@@ -53,7 +54,7 @@ def quantize_int8(weight_NK: Tensor) -> Int8Weight:
 def linear_int8(x_TK: Tensor, weight: Int8Weight, bias: Tensor | None = None) -> Tensor:
     """x · weightᵀ + bias, with x quantised row by row."""
     rows = check_matrix(x_TK, weight.inputs)
-    out_TN = x_TK.new_empty((*x_TK.shape[:-1], weight.outputs))
+    out_TN = empty_result((*x_TK.shape[:-1], weight.outputs), x_TK.dtype)
     _native.linear_int8(
         x_TK.data_ptr(),
         weight.data.data_ptr(),
@@ -83,7 +84,7 @@ def quantize_int4(weight_NK: Tensor, *, group: int = INT4_GROUP) -> Int4Weight:
 def linear_int4(x_TK: Tensor, weight: Int4Weight, bias: Tensor | None = None) -> Tensor:
     """x · weightᵀ + bias, with x quantised row by row."""
     rows = check_matrix(x_TK, weight.inputs)
-    out_TN = x_TK.new_empty((*x_TK.shape[:-1], weight.outputs))
+    out_TN = empty_result((*x_TK.shape[:-1], weight.outputs), x_TK.dtype)
     _native.linear_int4(
         x_TK.data_ptr(),
         weight.data.data_ptr(),

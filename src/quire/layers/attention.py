@@ -4,7 +4,7 @@ sequence's blocks.
 Knows nothing of how blocks are chosen. REQUIRES: the slots of a step lie in blocks that no other sequence reads.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -30,6 +30,8 @@ class AttentionInput:
     """int32 [S]: tokens visible to the last query, those of this step included."""
     query_starts: torch.Tensor
     """int32 [S+1]."""
+    plans: kernels.AttentionPlans = field(default_factory=kernels.AttentionPlans)
+    """What layers find out about these numbers, for the other layers. Cleared when the numbers change in place."""
 
 
 class PagedAttention(Layer):

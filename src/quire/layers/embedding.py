@@ -7,6 +7,7 @@ run of the vocabulary (zeros fill up the last one); with tied weights both ends 
 import torch
 import torch.nn.functional as F  # noqa: N812  # its customary name
 
+from quire import kernels
 from quire.layers.layer import Layer
 from quire.layers.parameter import Part, Weight
 from quire.parallel.group import Group
@@ -23,7 +24,7 @@ class VocabParallelEmbedding(Layer):
 
     def forward(self, token_ids_T: torch.Tensor) -> torch.Tensor:
         if self.group.size == 1:
-            return F.embedding(token_ids_T, self.weight)
+            return kernels.embedding(token_ids_T, self.weight)
         rows_T = token_ids_T - self.first_id
         is_ours_T = (rows_T >= 0) & (rows_T < self.weight.shape[0])
         x_TD = F.embedding(rows_T * is_ours_T, self.weight) * is_ours_T[:, None]

@@ -1,0 +1,7 @@
+#include "kernels/recording.h"
+
+namespace quire {
+
+thread_local Recording* Recording::current_ = nullptr;
+
+}  // namespace quire
