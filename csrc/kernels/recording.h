@@ -1,4 +1,5 @@
-// The kernel calls of a step, kept as they are made, to be made again without the caller: a CPU's answer to CUDA graphs.
+// The kernel calls of a step, kept as they are made, to be made again without the caller: the CPU's answer to CUDA
+// graphs.
 //
 // A call is kept with its addresses and sizes, so whatever is to differ between replays must be read from memory, and
 // that memory must stay where it was. Between `begin` and `end` a recording takes the calls of the thread that began
