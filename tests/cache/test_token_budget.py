@@ -51,6 +51,32 @@ class Accounted(RuleBasedStateMachine):
         old = self.committed.get(owner, dict.fromkeys(KINDS, 0))
         self.committed[owner] = {kind: old[kind] + getattr(tokens, kind) for kind in KINDS}
 
+    @rule(owner=OWNERS, tokens=AMOUNTS)
+    def hold(self, owner: str, tokens: Tokens) -> None:
+        own = [holdings.get(owner, {}) for holdings in (self.reserved, self.committed)]
+        can = all(getattr(tokens, k) <= self.left(k) + sum(h.get(k, 0) for h in own) for k in KINDS)
+        assert self.budget.hold(owner, tokens) == can
+        if can:
+            self.reserved.pop(owner, None)
+            self.committed[owner] = {kind: getattr(tokens, kind) for kind in KINDS}
+
+    @rule(claims=st.dictionaries(OWNERS, AMOUNTS))
+    def reserve_all(self, claims: dict[str, Tokens]) -> None:
+        can = all(sum(getattr(t, kind) for t in claims.values()) <= self.left(kind) for kind in KINDS)
+        assert self.budget.reserve_all(claims) == can
+        for owner, tokens in claims.items() if can else ():
+            old = self.reserved.get(owner, dict.fromkeys(KINDS, 0))
+            self.reserved[owner] = {kind: old[kind] + getattr(tokens, kind) for kind in KINDS}
+
+    @rule(limit=AMOUNTS)
+    def resize(self, limit: Tokens) -> None:
+        if any(getattr(limit, kind) < getattr(self.limit, kind) - self.left(kind) for kind in KINDS):
+            with pytest.raises(CapacityError, match="release some first"):
+                self.budget.resize(limit)
+            return
+        self.budget.resize(limit)
+        self.limit = limit
+
     @rule(owner=OWNERS)
     def release(self, owner: str) -> None:
         held = [holdings.pop(owner) for holdings in (self.reserved, self.committed) if owner in holdings]

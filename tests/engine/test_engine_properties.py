@@ -101,6 +101,7 @@ class EngineMachine(RuleBasedStateMachine):
         assert not self.engine.has_unfinished
         blocks = self.engine.scheduler.blocks
         assert blocks.num_free_blocks == blocks.num_blocks
+        assert self.engine.budget.available == self.engine.budget.limit
 
 
 TestEngineMachine = EngineMachine.TestCase

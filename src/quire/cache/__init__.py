@@ -11,10 +11,11 @@ from quire.cache.events import BlockEvent, BlocksRemoved, BlocksShared, BlocksSt
 from quire.cache.kv_cache import KVCache, KVCacheStats
 from quire.cache.paged_allocator import AllocatorStats, PagedAllocator
 from quire.cache.prefix_index import PrefixIndex
-from quire.cache.token_budget import BudgetStats, TokenBudget, Tokens
+from quire.cache.token_budget import NO_LIMIT, BudgetStats, TokenBudget, Tokens
 from quire.cache.token_lru import TokenLRU
 
 __all__ = [
+    "NO_LIMIT",
     "AllocatorStats",
     "BlockEvent",
     "BlockManager",

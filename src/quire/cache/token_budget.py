@@ -2,10 +2,11 @@
 
     reserve   an owner claims tokens of several kinds, all or none       available -> reserved
     commit    of its claim this much is in use, the rest goes back       reserved  -> committed, available
+    hold      this much is in use, whatever the owner had before         any       -> committed
     release   the owner is done                                          both      -> available
 
 An owner is whatever both sides of a hand-over know, usually a request id: admission reserves under it, the engine
-commits and releases. Every held token has an owner (`owners`), so one that is lost can be named.
+holds and releases. Every held token has an owner (`owners`), so one that is lost can be named.
 
 Invariants: available, reserved and committed are never negative; limit = available + reserved + committed, and the
 last two are the sums over owners.
@@ -13,7 +14,7 @@ last two are the sums over owners.
 Cost: O(1). Threads: every call is atomic.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import astuple, dataclass, fields
 from threading import Lock
 
@@ -49,6 +50,8 @@ class Tokens:
 
 KINDS = tuple(field.name for field in fields(Tokens))
 NONE = Tokens()
+NO_LIMIT = 1 << 62
+"""More tokens of a kind than there will ever be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +81,17 @@ class TokenBudget:
 
     def reserve(self, owner: Hashable, tokens: Tokens) -> bool:
         """Adds `tokens` to what `owner` has reserved. False, and nothing reserved, if any kind has too few left."""
+        return self.reserve_all({owner: tokens})
+
+    def reserve_all(self, claims: Mapping[Hashable, Tokens]) -> bool:
+        """The same for several owners, all or none."""
+        asked = _total(claims.values())
         with self._lock:
-            if not tokens.fits(self._available):
+            if not asked.fits(self._available):
                 return False
-            self._available -= tokens
-            self._reserved[owner] = self._reserved.get(owner, NONE) + tokens
+            self._available -= asked
+            for owner, tokens in claims.items():
+                self._reserved[owner] = self._reserved.get(owner, NONE) + tokens
             return True
 
     def commit(self, owner: Hashable, tokens: Tokens) -> None:
@@ -98,12 +107,34 @@ class TokenBudget:
             self._reserved.pop(owner, None)
             self._committed[owner] = self._committed.get(owner, NONE) + tokens
 
+    def hold(self, owner: Hashable, tokens: Tokens) -> bool:
+        """`owner` has `tokens` in use from now on, and nothing else. False, and nothing changed, if that is more than
+        it has and any kind has too few left."""
+        with self._lock:
+            available = self._available + self._held_by(owner)
+            if not tokens.fits(available):
+                return False
+            self._available = available - tokens
+            self._reserved.pop(owner, None)
+            self._committed[owner] = tokens
+            return True
+
     def release(self, owner: Hashable) -> Tokens:
         """Takes back all that `owner` has, reserved or committed, and returns it; nothing, if it has nothing."""
         with self._lock:
-            held = self._reserved.pop(owner, NONE) + self._committed.pop(owner, NONE)
+            held = self._held_by(owner)
+            self._reserved.pop(owner, None)
+            self._committed.pop(owner, None)
             self._available += held
             return held
+
+    def resize(self, limit: Tokens) -> None:
+        """There is so much from now on. Raises CapacityError, and changes nothing, if owners hold more."""
+        with self._lock:
+            held = self.limit - self._available
+            if not held.fits(limit):
+                raise CapacityError(f"The limit cannot be {limit}: owners hold {held}; release some first.")
+            self.limit, self._available = limit, limit - held
 
     def owners(self) -> set[Hashable]:
         """Who holds tokens, or has committed none."""
@@ -119,6 +150,9 @@ class TokenBudget:
                 committed=_total(self._committed.values()),
                 num_owners=len(self._reserved.keys() | self._committed.keys()),
             )
+
+    def _held_by(self, owner: Hashable) -> Tokens:
+        return self._reserved.get(owner, NONE) + self._committed.get(owner, NONE)
 
     def check_invariants(self) -> None:
         """AssertionError if tokens were lost or made. Amounts below zero cannot be built."""

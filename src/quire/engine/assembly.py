@@ -13,6 +13,7 @@ import torch
 from quire import kernels
 from quire.cache.block_manager import BlockManager
 from quire.cache.events import BlockObserver
+from quire.cache.token_budget import NO_LIMIT, TokenBudget, Tokens
 from quire.config import EngineConfig
 from quire.engine.batch import InputBuilder
 from quire.engine.engine import LLMEngine
@@ -231,6 +232,7 @@ def connect(
         MemoryGuard(plan.num_bytes // plan.num_blocks, config.min_free_memory),
         min_num_blocks=-(-plan.max_model_len // plan.block_size),
         next_seq_id=seq_ids.__next__,
+        budget=TokenBudget(Tokens(kv=NO_LIMIT, prompt=NO_LIMIT, context=NO_LIMIT)),
         clock=clock,
         on_close=executor.close,
     )

@@ -12,10 +12,11 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 
+from quire.cache.token_budget import TokenBudget
 from quire.engine.engine import EngineStats, LLMEngine, Output
 from quire.engine.outputs import EmbeddingOutput, OutputKind, RequestOutput
 from quire.engine.prompts import PreparedRequest, Prompt
-from quire.errors import EngineClosedError, InvalidRequestError
+from quire.errors import CapacityError, EngineClosedError, InvalidRequestError
 from quire.models.tokenizer import Tokenizer
 from quire.sampling_params import SamplingParams
 
@@ -73,6 +74,11 @@ class AsyncEngine:
     def max_model_len(self) -> int:
         """Tokens of prompt and output together."""
         return self._engine.max_model_len
+
+    @property
+    def budget(self) -> TokenBudget:
+        """The account of tokens that admission may reserve in, under request ids."""
+        return self._engine.budget
 
     @property
     def is_alive(self) -> bool:
@@ -149,7 +155,7 @@ class AsyncEngine:
     def _open(self, request_id: str, stream: _Stream, add: Callable[[], None]) -> None:
         try:
             add()
-        except InvalidRequestError as error:
+        except (InvalidRequestError, CapacityError) as error:
             stream.post(error)
         else:
             self._streams[request_id] = stream

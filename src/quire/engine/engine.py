@@ -15,12 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from quire.cache.token_budget import TokenBudget
 from quire.engine.memory_guard import MemoryGuard
 from quire.engine.outputs import EmbeddingOutput, OutputKind, RequestMetrics, RequestOutput
 from quire.engine.prompts import PreparedRequest, Prompt, RequestChecker
 from quire.engine.requests import Generation, RequestState
 from quire.engine.runner import ModelRunner, StepResult
 from quire.engine.sampler import Sampler, TokenLogprobs
+from quire.engine.token_account import TokenAccount
 from quire.errors import CapacityError, InvalidRequestError, shown
 from quire.models.tokenizer import Tokenizer
 from quire.sampling_params import SamplingParams
@@ -61,11 +63,15 @@ class LLMEngine:
         *,
         min_num_blocks: int,
         next_seq_id: Callable[[], int],
+        budget: TokenBudget,
         clock: Callable[[], float] = time.monotonic,
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self.scheduler = scheduler
         self.tokenizer = tokenizer
+        self.budget = budget
+        """What requests and the KV cache hold, and may hold; admission reserves here under a request's id."""
+        self._account = TokenAccount(budget, scheduler.blocks)
         self._runner = runner
         self._sampler = sampler
         self._checker = checker
@@ -97,7 +103,8 @@ class LLMEngine:
         *,
         output_kind: OutputKind = OutputKind.CUMULATIVE,
     ) -> None:
-        """Queues a request. Raises InvalidRequestError, and queues nothing, when it cannot be served."""
+        """Queues a request. Raises InvalidRequestError, and queues nothing, when it cannot be served, and CapacityError
+        when the budget of tokens has no room for it."""
         prepared = prompt if isinstance(prompt, PreparedRequest) else self.prepare(prompt, params)
         seq = self._new_sequence(request_id, prepared)
         state = RequestState(request_id, prepared.text, prepared.token_ids, prepared.params, output_kind)
@@ -117,13 +124,14 @@ class LLMEngine:
     def abort(self, request_ids: str | Iterable[str]) -> None:
         """Ends requests wherever they are; unknown ids are ignored. Nothing more comes of them."""
         for request_id in [request_ids] if isinstance(request_ids, str) else list(request_ids):
-            embedding = self._embeddings.pop(request_id, None)
+            embedding, state = self._embeddings.get(request_id), self._requests.get(request_id)
             if embedding is not None:
                 self._close(embedding, FinishReason.ABORT)
-            state = self._requests.pop(request_id, None)
             for generation in state.generations if state else ():
                 if not generation.seq.is_finished:
                     self._close(generation.seq, FinishReason.ABORT)
+            self._leave(request_id)
+        self._account.observe()
 
     @property
     def max_model_len(self) -> int:
@@ -140,6 +148,11 @@ class LLMEngine:
         """Runs what the scheduler chose. Returns the outputs that are due; may be empty."""
         started_s = self._clock()
         self._mind_memory(started_s)
+        outputs = self._run(started_s)
+        self._account.observe()
+        return outputs
+
+    def _run(self, started_s: float) -> list[Output]:
         batch = self.scheduler.schedule(started_s)
         if not batch.sequences:
             return []
@@ -171,6 +184,7 @@ class LLMEngine:
         for seq in preempted:
             self._runner.release(seq)
         self._runner.resize(moves, num_blocks)
+        self._account.observe()
 
     def close(self) -> None:
         """Aborts everything and gives the model and its cache back."""
@@ -195,6 +209,7 @@ class LLMEngine:
         self.scheduler.check_invariants()
         alive = {seq.seq_id for seq in (*self.scheduler.running.values(), *self.scheduler.waiting())}
         assert alive == self._generations.keys() | {seq.seq_id for seq in self._embeddings.values()}
+        self._account.check_invariants(self._requests.keys() | self._embeddings.keys())
         for state in self._requests.values():
             unfinished = [g for g in state.generations if not g.seq.is_finished]
             unforked = sum(g.seq.num_forks for g in unfinished)
@@ -239,9 +254,14 @@ class LLMEngine:
         if state.metrics is not None:
             state.metrics.num_preemptions += seq.num_preemptions
         if state.is_finished:
-            del self._requests[state.request_id]
+            self._leave(state.request_id)
             if state.metrics is not None:
                 state.metrics.finished_s = now_s
+
+    def _leave(self, request_id: str) -> None:
+        self._requests.pop(request_id, None)
+        self._embeddings.pop(request_id, None)
+        self._account.leave(request_id)
 
     def _close(self, seq: Sequence, reason: FinishReason) -> None:
         self.scheduler.finish(seq, reason)
@@ -250,7 +270,7 @@ class LLMEngine:
         self._generations.pop(seq.seq_id, None)
 
     def _embed(self, seq: Sequence, hidden: NDArray[np.float32]) -> EmbeddingOutput:
-        del self._embeddings[seq.request_id]
+        self._leave(seq.request_id)
         self._close(seq, FinishReason.STOP)
         norm = float(np.linalg.norm(hidden))
         return EmbeddingOutput(seq.request_id, seq.prompt_token_ids, hidden / norm if norm else hidden)
@@ -262,7 +282,8 @@ class LLMEngine:
         outputs: list[Output] = []
         for request_id in dict.fromkeys(seq.request_id for seq in (*batch.sequences, *batch.samples)):
             if request_id in self._embeddings:
-                seq = self._embeddings.pop(request_id)
+                seq = self._embeddings[request_id]
+                self._leave(request_id)
                 self._close(seq, FinishReason.ERROR)
                 outputs.append(EmbeddingOutput(request_id, seq.prompt_token_ids, _NOTHING, error=message))
                 continue
@@ -271,7 +292,7 @@ class LLMEngine:
                 generation.seq.stop_reason = message
                 self._finish(state, generation, FinishReason.ERROR, now_s)
             state.num_unfinished = 0
-            self._requests.pop(request_id, None)
+            self._leave(request_id)
             output = state.output()
             if output is not None:
                 outputs.append(output)
@@ -293,6 +314,7 @@ class LLMEngine:
                 f"request_id is {shown(request_id)}, which is already running; give each request its own.",
                 param="request_id",
             )
+        self._account.enter(request_id, prepared)
         return Sequence(
             self._next_seq_id(),
             request_id,
@@ -329,6 +351,7 @@ class LLMEngine:
         seq.first_token_s = now_s
         metrics = self._requests[seq.request_id].metrics
         if metrics is not None and metrics.first_token_s is None:
+            self._account.computed(seq.request_id)
             metrics.first_token_s = now_s
             metrics.first_scheduled_s = seq.first_scheduled_s
             metrics.num_cached_tokens = seq.num_cached_tokens

@@ -8,6 +8,7 @@ from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
 from typing import Any
 
+from quire.cache.token_budget import Tokens
 from quire.engine.structured import Grammar, GrammarCompiler
 from quire.errors import InvalidRequestError, shown, suggest
 from quire.models.tokenizer import Tokenizer
@@ -28,6 +29,12 @@ class PreparedRequest:
     grammar: Grammar | None = None
     bad_words: SequenceOf[SequenceOf[int]] = ()
     cache_salt: str = ""
+
+    @property
+    def tokens(self) -> Tokens:
+        """What it holds until its prompt is computed."""
+        num_prompt_tokens = len(self.token_ids)
+        return Tokens(prompt=num_prompt_tokens, context=num_prompt_tokens + self.params.n * self.max_tokens)
 
 
 class RequestChecker:

@@ -8,7 +8,8 @@
 `finished` must follow every admission, however it ends, also when it never started. Repeating a call does nothing.
 
 A request for n completions counts as n requests and as its prompt tokens and n times its output tokens. Only what is
-admitted counts, so to be refused costs nothing. In any stretch of `window_s`, no more than rate x `window_s` is
+admitted counts, so to be refused costs nothing. What it claims of the process's budget of tokens is reserved for the
+engine to take over. In any stretch of `window_s`, no more than rate x `window_s` is
 admitted (`meters.Meter`).
 
 A deadline can be met if what goes before it in the queue, at the rate at which the queue was drained lately, and then
@@ -24,11 +25,12 @@ Invariant: what is queued is the sum of the tickets that have not started; no me
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from threading import Lock
 from typing import Literal
 
+from quire.cache.token_budget import KINDS, NO_LIMIT, NONE, TokenBudget, Tokens
 from quire.errors import ConfigError, shown
 from quire.scheduling.backlog import Backlog
 from quire.scheduling.meters import FadingRatio, Meter
@@ -103,15 +105,24 @@ class _Ticket:
     num_requests: int
     num_tokens: int
     deadline_s: float
+    owners: tuple[Hashable, ...]
+    """Under whom it has reserved tokens."""
     started_s: float | None = None
 
 
 class AdmissionController:
     def __init__(
-        self, limits: AdmissionLimits, *, is_by_deadline: bool = False, clock: Callable[[], float] = time.monotonic
+        self,
+        limits: AdmissionLimits,
+        *,
+        budget: TokenBudget | None = None,
+        is_by_deadline: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`is_by_deadline` says that the queue is served so (the `slo` policy), and not in the order of arrival."""
+        """`is_by_deadline` says that the queue is served so (the `slo` policy), and not in the order of arrival.
+        `budget` is the account that the engine holds its requests in."""
         self.limits = limits
+        self._budget = budget or TokenBudget(Tokens(NO_LIMIT, NO_LIMIT, NO_LIMIT))
         self._clock = clock
         self._lock = Lock()
         self._in_all = _Usage(limits.in_all, limits.window_s)
@@ -123,9 +134,19 @@ class AdmissionController:
         """Seconds from start to finish, per token of the request."""
 
     def admit(
-        self, key: str, num_prompt_tokens: int, num_output_tokens: int, *, n: int = 1, slo_ms: float | None = None
+        self,
+        key: str,
+        num_prompt_tokens: int,
+        num_output_tokens: int,
+        *,
+        n: int = 1,
+        slo_ms: float | None = None,
+        claims: Mapping[Hashable, Tokens] | None = None,
     ) -> Admitted | Refused:
-        """Counts the request in, or says why not and when to come again."""
+        """Counts the request in, or says why not and when to come again.
+
+        claims     what to reserve in the budget, and under whom: all or none, and given back when it is `finished`.
+        """
         if n < 1 or num_prompt_tokens < 0 or num_output_tokens < 0:
             given = f"n={n}, num_prompt_tokens={num_prompt_tokens}, num_output_tokens={num_output_tokens}"
             raise ValueError(f"{given}; allowed: n of at least 1, no negative number of tokens.")
@@ -140,12 +161,13 @@ class AdmissionController:
                 or self._in_all.refusal(asked, now_s, "capacity")
                 or self._queue_refusal(asked)
                 or self._slo_refusal(num_tokens, slo_ms, now_s)
+                or self._reserve(claims or {})
             )
             if refused is not None:
                 return refused
             usage.add(asked, now_s)
             self._in_all.add(asked, now_s)
-            return self._enqueue(_Ticket(n, num_tokens, _deadline_s(slo_ms, now_s)))
+            return self._enqueue(_Ticket(n, num_tokens, _deadline_s(slo_ms, now_s), tuple(claims or ())))
 
     def started(self, admitted: Admitted) -> None:
         """The request left the queue and runs."""
@@ -162,6 +184,8 @@ class AdmissionController:
             ticket = self._tickets.pop(admitted.ticket, None)
             if ticket is None:
                 return
+            for owner in ticket.owners:
+                self._budget.release(owner)
             if ticket.started_s is None:
                 self._leave_queue(ticket, is_drained=False)
             else:
@@ -218,6 +242,19 @@ class AdmissionController:
             reason = f"{more} more {unit} after {queued} in the queue, which holds {cap}."
             return Refused(reason, UNMEASURED_RETRY_S if retry_s is None else retry_s, "capacity")
         return None
+
+    def _reserve(self, claims: Mapping[Hashable, Tokens]) -> Refused | None:
+        if self._budget.reserve_all(claims):
+            return None
+        asked, left, most = sum(claims.values(), NONE), self._budget.available, self._budget.limit
+        scarcest = max(KINDS, key=lambda kind: getattr(asked, kind) - getattr(left, kind))
+        num_asked, num_left, num_most = (getattr(tokens, scarcest) for tokens in (asked, left, most))
+        if not asked.fits(most):
+            reason = f"{num_asked} {scarcest} tokens are more than all may hold together ({num_most})."
+            return Refused(reason, None, "capacity")
+        retry_s = self._backlog.drain_s(max(0, num_asked - num_left))
+        reason = f"{num_asked} more {scarcest} tokens, of which {num_left} are left of {num_most}."
+        return Refused(reason, UNMEASURED_RETRY_S if retry_s is None else retry_s, "capacity")
 
     def _slo_refusal(self, num_tokens: int, slo_ms: float | None, now_s: float) -> Refused | None:
         if slo_ms is None or not self._tickets:
