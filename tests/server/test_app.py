@@ -34,8 +34,9 @@ def fake() -> Iterator[Running]:
 
 
 def is_idle(server: Running) -> bool:
-    stats = server.state.engine.stats()
-    return (stats.num_running, stats.num_waiting, stats.num_free_blocks) == (0, 0, stats.num_blocks)
+    stats, budget = server.state.engine.stats(), server.state.engine.budget
+    is_still = (stats.num_running, stats.num_waiting, stats.num_free_blocks) == (0, 0, stats.num_blocks)
+    return is_still and budget.available == budget.limit
 
 
 def tokens(server: Running, **headers: str) -> list[int]:
@@ -165,6 +166,21 @@ def test_quotas_are_429_and_capacity_is_503_and_both_say_when_to_come_again() ->
         assert server.state.admission.num_queued_requests == 0
 
 
+def test_no_more_context_is_let_in_than_the_budget_holds() -> None:
+    engine, _ = fake_engine(num_blocks=NUM_BLOCKS, max_model_len=4 * NUM_BLOCKS)
+    with running(engine, max_context_tokens=len(PROMPT) + 4 * NUM_BLOCKS) as server:
+        with asking(server, ENDLESS):
+            wait_until(lambda: server.state.engine.stats().num_running == 1)
+            refused = server.ask("/v1/completions", {**TEXT, "max_tokens": 100})
+            assert (refused.status, refused.error["code"]) == (503, "overloaded")
+            assert int(refused.headers["retry-after"]) > 0
+            assert 'quire:held_tokens{kind="context",model_name="tiny"}' in server.ask("/metrics").body.decode()
+        wait_until(lambda: is_idle(server))
+        assert server.ask("/v1/completions", TEXT).status == 200
+        too_large = server.ask("/v1/completions", {**ENDLESS, "n": 2})
+        assert (too_large.status, too_large.error["code"]) == (400, "request_too_large")
+
+
 def test_a_request_that_takes_too_long_is_ended() -> None:
     engine, _ = fake_engine(num_blocks=NUM_BLOCKS, max_model_len=4 * NUM_BLOCKS)
     with running(engine, request_timeout_s=0.2) as server:
@@ -176,10 +192,15 @@ def test_a_request_that_takes_too_long_is_ended() -> None:
 # ── readers that leave ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def leave_while_it_runs(server: Running, body: dict[str, Any]) -> None:
+def asking(server: Running, body: dict[str, Any]) -> socket.socket:
+    """A connection on which this is asked; to close it is to leave."""
     data = json.dumps(body).encode()
     head = f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(data)}"
-    with server.raw(head.encode() + b"\r\n\r\n" + data) as connection:
+    return server.raw(head.encode() + b"\r\n\r\n" + data)
+
+
+def leave_while_it_runs(server: Running, body: dict[str, Any]) -> None:
+    with asking(server, body) as connection:
         wait_until(lambda: server.state.engine.stats().num_running > 0)
         if body.get("stream"):
             assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")

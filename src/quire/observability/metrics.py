@@ -6,7 +6,7 @@ engines and requests.
 Thread safety: any thread.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -31,6 +31,8 @@ class EngineReading:
     num_preemptions: int
     num_cached_tokens: int
     num_steps: int
+    held_tokens: Mapping[str, int]
+    """Of each kind in the budget: what requests and the cache hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,10 @@ class _EngineCollector(Collector):
             gauge = GaugeMetricFamily(f"quire:{name}", help_, labels=["model_name"])
             gauge.add_metric([self._model_name], value)
             yield gauge
+        held = GaugeMetricFamily("quire:held_tokens", "Tokens held, by kind.", labels=["model_name", "kind"])
+        for kind, amount in reading.held_tokens.items():
+            held.add_metric([self._model_name, kind], amount)
+        yield held
         for name, help_, value in (
             ("num_preemptions", "Sequences put back for want of KV blocks.", reading.num_preemptions),
             ("prefix_cache_hits", "Prompt tokens found in the prefix cache.", reading.num_cached_tokens),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from quire.cache.token_budget import NO_LIMIT, Tokens
 from quire.errors import ConfigError, shown
 from quire.scheduling.admission import AdmissionLimits, RateLimit
 
@@ -15,6 +16,8 @@ _POSITIVE = (
     "write_timeout_s",
     "request_timeout_s",
     "shutdown_timeout_s",
+    "max_pending_prompt_tokens",
+    "max_context_tokens",
 )
 
 
@@ -47,6 +50,11 @@ class ServerSettings:
     """More are answered with 503 and Retry-After."""
     max_queued_tokens: int | None = None
     """The same by tokens, of prompts and expected outputs."""
+    max_pending_prompt_tokens: int | None = None
+    """Prompt tokens let in and not computed yet, in all; more are answered with 503. Default: no limit."""
+    max_context_tokens: int | None = None
+    """Tokens that all requests let in may grow to together, running or queued, prompts and outputs; more are answered
+    with 503. Default: no limit; the cache holds what runs, and the rest waits."""
     requests_per_s: float | None = None
     """How many are let in, all callers together; more are answered with 503 and Retry-After."""
     tokens_per_s: float | None = None
@@ -95,3 +103,8 @@ class ServerSettings:
             max_queued_requests=self.max_queued_requests,
             max_queued_tokens=self.max_queued_tokens,
         )
+
+    def token_limits(self, num_kv_tokens: int) -> Tokens:
+        """What all requests may hold of a KV cache of this size."""
+        prompt, context = self.max_pending_prompt_tokens, self.max_context_tokens
+        return Tokens(num_kv_tokens, NO_LIMIT if prompt is None else prompt, NO_LIMIT if context is None else context)

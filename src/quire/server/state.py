@@ -7,13 +7,14 @@ Knows nothing of HTTP but the errors it is answered with.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
 
+from quire.cache.token_budget import KINDS
 from quire.engine.async_engine import AsyncEngine
 from quire.engine.prompts import PreparedRequest
 from quire.models.tokenizer import Tokenizer
@@ -43,19 +44,28 @@ class ServerState:
         self.model = model
         self.settings = settings
         self.keys = KeyRing(settings.api_key, are_metrics_open=settings.are_metrics_open)
-        self.admission = AdmissionController(settings.admission_limits(), is_by_deadline=model.is_by_deadline)
         self.metrics = ServingMetrics(model.names[0], self._read_engine)
         self.created_s = int(time.time())
         self.is_draining = False
         self.error: Exception | None = None
         """Why the model could not be loaded."""
         self._engine: AsyncEngine | None = None
+        self._admission: AdmissionController | None = None
         self._token_texts: TokenTexts | None = None
 
     def open(self, engine: AsyncEngine) -> None:
         """From now on requests are served."""
         self._token_texts = TokenTexts(engine.tokenizer)
+        engine.budget.resize(self.settings.token_limits(engine.budget.limit.kv))
+        limits = self.settings.admission_limits()
+        self._admission = AdmissionController(limits, budget=engine.budget, is_by_deadline=self.model.is_by_deadline)
         self._engine = engine
+
+    @property
+    def admission(self) -> AdmissionController:
+        """REQUIRES: there is an engine."""
+        assert self._admission is not None
+        return self._admission
 
     @property
     def engine(self) -> AsyncEngine:
@@ -94,8 +104,10 @@ class ServerState:
         raise ApiError(404, message, param="model", code="model_not_found")
 
     @contextmanager
-    def admitted(self, caller: Caller, prepared: list[PreparedRequest]) -> Iterator[Admitted]:
-        """Counts requests that came in one call in, for as long as the block lasts. Raises ApiError 429 or 503."""
+    def admitted(self, caller: Caller, requests: Mapping[str, PreparedRequest]) -> Iterator[Admitted]:
+        """Counts requests that came in one call in, for as long as the block lasts; they are named as the engine will
+        know them. Raises ApiError 429 or 503."""
+        prepared = list(requests.values())
         params = prepared[0].params
         outputs = [p.max_tokens if params.max_tokens else min(p.max_tokens, EXPECTED_OUTPUT_TOKENS) for p in prepared]
         ticket = self.admission.admit(
@@ -104,6 +116,7 @@ class ServerState:
             max(outputs),
             n=params.n * len(prepared),
             slo_ms=params.slo_ms,
+            claims={request_id: one.tokens for request_id, one in requests.items()},
         )
         if isinstance(ticket, Refused):
             error = refused(ticket)
@@ -117,7 +130,8 @@ class ServerState:
     def _read_engine(self) -> EngineReading | None:
         if self._engine is None:
             return None
-        stats = self._engine.stats()
+        stats, budget = self._engine.stats(), self._engine.budget
+        held = budget.limit - budget.available
         return EngineReading(
             num_running=stats.num_running,
             num_waiting=stats.num_waiting,
@@ -125,6 +139,7 @@ class ServerState:
             num_preemptions=stats.num_preemptions,
             num_cached_tokens=stats.num_cached_tokens,
             num_steps=stats.num_steps,
+            held_tokens={kind: getattr(held, kind) for kind in KINDS},
         )
 
 
@@ -141,8 +156,8 @@ class Call:
     def add_facts(self, **facts: object) -> None:
         self.facts.update({name: value for name, value in facts.items() if value is not None})
 
-    def admitted(self, prepared: list[PreparedRequest]) -> AbstractContextManager[Admitted]:
-        return self.state.admitted(self.caller, prepared)
+    def admitted(self, requests: Mapping[str, PreparedRequest]) -> AbstractContextManager[Admitted]:
+        return self.state.admitted(self.caller, requests)
 
 
 def state_of(request: Request) -> ServerState:

@@ -148,7 +148,7 @@ def batches_of(script: list[int | None], reader_pause: Callable[[], Awaitable[No
         admission = AdmissionController(AdmissionLimits())
         ticket = admission.admit("anyone", 1, 1)
         assert isinstance(ticket, Admitted)
-        prepared = [PreparedRequest(None, [1], SamplingParams(), 16)]
+        prepared = {"id-0": PreparedRequest(None, [1], SamplingParams(), 16)}
         engine: Any = ScriptedEngine(script)
         generation = Generation("id", prepared, engine, admission, ServingMetrics("m", lambda: None))
         found = []

@@ -6,7 +6,7 @@ Nothing outlives the request: leaving `whole` or `stream`, however it happens, a
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -19,14 +19,21 @@ from quire.server.errors import SERVER, ApiError
 
 log = logging.getLogger(__name__)
 
+
+def by_request_id(answer_id: str, prepared: Iterable[PreparedRequest]) -> dict[str, PreparedRequest]:
+    """The names under which the engine knows the prompts of one answer."""
+    return {f"{answer_id}-{index}": one for index, one in enumerate(prepared)}
+
+
 Numbered = tuple[int, RequestOutput]
 """Which of the request's prompts, and what came of it."""
 
 
 @dataclass(slots=True)
 class Generation:
-    request_id: str
-    prepared: list[PreparedRequest]
+    answer_id: str
+    prepared: dict[str, PreparedRequest]
+    """By the engine's request id."""
     engine: AsyncEngine
     admission: AdmissionController
     metrics: ServingMetrics
@@ -54,8 +61,8 @@ class Generation:
     async def _run(self, ticket: Admitted, kind: OutputKind) -> AsyncGenerator[list[Numbered], None]:
         mailbox = _Mailbox()
         readers = [
-            asyncio.create_task(self._read(mailbox, index, prepared, kind))
-            for index, prepared in enumerate(self.prepared)
+            asyncio.create_task(self._read(mailbox, index, request_id, kind))
+            for index, request_id in enumerate(self.prepared)
         ]
         num_open = len(readers)
         try:
@@ -69,13 +76,13 @@ class Generation:
                 reader.cancel()
             await asyncio.gather(*readers, return_exceptions=True)
 
-    async def _read(self, mailbox: "_Mailbox", index: int, prepared: PreparedRequest, kind: OutputKind) -> None:
+    async def _read(self, mailbox: "_Mailbox", index: int, request_id: str, kind: OutputKind) -> None:
         num_output_tokens = 0
         try:
-            request_id = f"{self.request_id}-{index}"
+            prepared = self.prepared[request_id]
             async for output in self.engine.generate(prepared, request_id=request_id, output_kind=kind):
                 if output.error is not None:
-                    log.error("a request failed in the engine: %s", output.error, extra={"request_id": self.request_id})
+                    log.error("a request failed in the engine: %s", output.error, extra={"request_id": self.answer_id})
                     raise ApiError(500, "The engine could not finish this; the server's log says why.", kind=SERVER)
                 num_output_tokens += sum(len(completion.token_ids) for completion in output.outputs)
                 if output.is_finished:

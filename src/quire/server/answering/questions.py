@@ -19,19 +19,20 @@ from quire.protocol.openai import (
     to_sampling_params,
 )
 from quire.scheduling.admission import Admitted
-from quire.server.answering.generation import Generation
+from quire.server.answering.generation import Generation, by_request_id
 from quire.server.answering.prompts import chat_token_ids, prepared, salted
 from quire.server.errors import SERVER, ApiError
 from quire.server.render.chat import ChatWriter
 from quire.server.render.completion import CompletionWriter
-from quire.server.render.writer import Event, Writer
+from quire.server.render.writer import Event, Writer, new_id
 from quire.server.state import Call, ServerState
 
 
 @dataclass(slots=True)
 class Question:
     call: Call
-    requests: list[PreparedRequest]
+    requests: dict[str, PreparedRequest]
+    """By the engine's request id."""
     writer: Writer
 
     async def whole(self, ticket: Admitted) -> Event:
@@ -58,30 +59,34 @@ async def ask_chat(call: Call, body: ChatCompletionRequest) -> Question:
     name, params = call.state.served_name(body.model), to_sampling_params(body)
     token_ids = await asyncio.to_thread(chat_token_ids, call.state, body.messages, body)
     requests = await prepared(call, body, [token_ids], params)
-    return Question(call, requests, ChatWriter(body, requests, call.state.token_texts, name))
+    return _question(call, requests, ChatWriter(body, requests, call.state.token_texts, name))
 
 
 async def ask_completion(call: Call, body: CompletionRequest) -> Question:
     """What follows each prompt."""
     name, params, prompts = call.state.served_name(body.model), to_sampling_params(body), prompts_of(body.prompt)
     requests = await prepared(call, body, prompts, params, add_special_tokens=body.add_special_tokens)
-    return Question(call, requests, CompletionWriter(body, requests, call.state.token_texts, name))
+    return _question(call, requests, CompletionWriter(body, requests, call.state.token_texts, name))
 
 
-async def ask_embeddings(call: Call, body: EmbeddingRequest) -> list[PreparedRequest]:
-    """The last hidden state of each text."""
+def _question(call: Call, requests: list[PreparedRequest], writer: Writer) -> Question:
+    return Question(call, by_request_id(writer.answer_id, requests), writer)
+
+
+async def ask_embeddings(call: Call, body: EmbeddingRequest) -> dict[str, PreparedRequest]:
+    """The last hidden state of each text, by the engine's request id."""
     salt = call.caller.cache_salt(body.cache_salt)
     engine = call.state.engine
     requests = [await engine.prepare_embedding(salted(text, salt)) for text in prompts_of(body.input)]
     call.add_facts(num_prompt_tokens=sum(len(request.token_ids) for request in requests), user=body.user)
-    return requests
+    return by_request_id(new_id("embd"), requests)
 
 
-async def embedded(call: Call, requests: list[PreparedRequest], ticket: Admitted) -> list[EmbeddingOutput]:
+async def embedded(call: Call, requests: dict[str, PreparedRequest], ticket: Admitted) -> list[EmbeddingOutput]:
     """Their embeddings, in order."""
     call.state.admission.started(ticket)
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(call.state.engine.embed(request)) for request in requests]
+        tasks = [group.create_task(call.state.engine.embed(text, request_id=key)) for key, text in requests.items()]
     outputs = [task.result() for task in tasks]
     if any(output.error is not None for output in outputs):
         raise ApiError(500, "The engine could not finish this; the server's log says why.", kind=SERVER)

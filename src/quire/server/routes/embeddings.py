@@ -30,7 +30,7 @@ async def embeddings(request: Request) -> Response:
         {"object": "embedding", "index": index, "embedding": _encoded(output, body.encoding_format)}
         for index, output in enumerate(outputs)
     ]
-    num_tokens = sum(len(request.token_ids) for request in requests)
+    num_tokens = sum(len(request.token_ids) for request in requests.values())
     usage = {"prompt_tokens": num_tokens, "total_tokens": num_tokens}
     return JsonAnswer({"object": "list", "model": name, "data": data, "usage": usage})
 
