@@ -63,7 +63,7 @@ class Accounted(RuleBasedStateMachine):
     @rule(claims=st.dictionaries(OWNERS, AMOUNTS))
     def reserve_all(self, claims: dict[str, Tokens]) -> None:
         can = all(sum(getattr(t, kind) for t in claims.values()) <= self.left(kind) for kind in KINDS)
-        assert self.budget.reserve_all(claims) == can
+        assert (self.budget.reserve_all(claims) is None) == can
         for owner, tokens in claims.items() if can else ():
             old = self.reserved.get(owner, dict.fromkeys(KINDS, 0))
             self.reserved[owner] = {kind: old[kind] + getattr(tokens, kind) for kind in KINDS}

@@ -55,6 +55,16 @@ NO_LIMIT = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
+class Shortage:
+    """The kind of which most is missing."""
+
+    kind: str
+    asked: int
+    available: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
 class BudgetStats:
     limit: Tokens
     available: Tokens
@@ -81,18 +91,18 @@ class TokenBudget:
 
     def reserve(self, owner: Hashable, tokens: Tokens) -> bool:
         """Adds `tokens` to what `owner` has reserved. False, and nothing reserved, if any kind has too few left."""
-        return self.reserve_all({owner: tokens})
+        return self.reserve_all({owner: tokens}) is None
 
-    def reserve_all(self, claims: Mapping[Hashable, Tokens]) -> bool:
-        """The same for several owners, all or none."""
+    def reserve_all(self, claims: Mapping[Hashable, Tokens]) -> Shortage | None:
+        """The same for several owners, all or none: None, or what there is too little of."""
         asked = _total(claims.values())
         with self._lock:
             if not asked.fits(self._available):
-                return False
+                return self._shortage(asked)
             self._available -= asked
             for owner, tokens in claims.items():
                 self._reserved[owner] = self._reserved.get(owner, NONE) + tokens
-            return True
+            return None
 
     def commit(self, owner: Hashable, tokens: Tokens) -> None:
         """Of what `owner` has reserved, `tokens` are in use from now on; the rest of its reservation goes back.
@@ -150,6 +160,11 @@ class TokenBudget:
                 committed=_total(self._committed.values()),
                 num_owners=len(self._reserved.keys() | self._committed.keys()),
             )
+
+    def _shortage(self, asked: Tokens) -> Shortage:
+        missing = {kind: getattr(asked, kind) - getattr(self._available, kind) for kind in KINDS}
+        kind = max(KINDS, key=missing.__getitem__)
+        return Shortage(kind, *(getattr(tokens, kind) for tokens in (asked, self._available, self.limit)))
 
     def _held_by(self, owner: Hashable) -> Tokens:
         return self._reserved.get(owner, NONE) + self._committed.get(owner, NONE)

@@ -28,12 +28,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from threading import Lock
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from quire.cache.token_budget import KINDS, NO_LIMIT, NONE, TokenBudget, Tokens
 from quire.errors import ConfigError, shown
 from quire.scheduling.backlog import Backlog
 from quire.scheduling.meters import FadingRatio, Meter
+
+if TYPE_CHECKING:  # the command line reads the limits, and is not to wait for numpy
+    from quire.cache.token_budget import TokenBudget, Tokens
 
 UNMEASURED_RETRY_S = 1.0
 """When to try again while the rate of draining is not known."""
@@ -115,14 +117,14 @@ class AdmissionController:
         self,
         limits: AdmissionLimits,
         *,
-        budget: TokenBudget | None = None,
+        budget: "TokenBudget | None" = None,
         is_by_deadline: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`is_by_deadline` says that the queue is served so (the `slo` policy), and not in the order of arrival.
         `budget` is the account that the engine holds its requests in."""
         self.limits = limits
-        self._budget = budget or TokenBudget(Tokens(NO_LIMIT, NO_LIMIT, NO_LIMIT))
+        self._budget = budget
         self._clock = clock
         self._lock = Lock()
         self._in_all = _Usage(limits.in_all, limits.window_s)
@@ -141,7 +143,7 @@ class AdmissionController:
         *,
         n: int = 1,
         slo_ms: float | None = None,
-        claims: Mapping[Hashable, Tokens] | None = None,
+        claims: "Mapping[Hashable, Tokens] | None" = None,
     ) -> Admitted | Refused:
         """Counts the request in, or says why not and when to come again.
 
@@ -161,7 +163,7 @@ class AdmissionController:
                 or self._in_all.refusal(asked, now_s, "capacity")
                 or self._queue_refusal(asked)
                 or self._slo_refusal(num_tokens, slo_ms, now_s)
-                or self._reserve(claims or {})
+                or self._budget_refusal(claims or {})
             )
             if refused is not None:
                 return refused
@@ -184,8 +186,9 @@ class AdmissionController:
             ticket = self._tickets.pop(admitted.ticket, None)
             if ticket is None:
                 return
-            for owner in ticket.owners:
-                self._budget.release(owner)
+            if self._budget is not None:
+                for owner in ticket.owners:
+                    self._budget.release(owner)
             if ticket.started_s is None:
                 self._leave_queue(ticket, is_drained=False)
             else:
@@ -243,17 +246,16 @@ class AdmissionController:
             return Refused(reason, UNMEASURED_RETRY_S if retry_s is None else retry_s, "capacity")
         return None
 
-    def _reserve(self, claims: Mapping[Hashable, Tokens]) -> Refused | None:
-        if self._budget.reserve_all(claims):
+    def _budget_refusal(self, claims: "Mapping[Hashable, Tokens]") -> Refused | None:
+        """None once they are reserved."""
+        short = None if self._budget is None else self._budget.reserve_all(claims)
+        if short is None:
             return None
-        asked, left, most = sum(claims.values(), NONE), self._budget.available, self._budget.limit
-        scarcest = max(KINDS, key=lambda kind: getattr(asked, kind) - getattr(left, kind))
-        num_asked, num_left, num_most = (getattr(tokens, scarcest) for tokens in (asked, left, most))
-        if not asked.fits(most):
-            reason = f"{num_asked} {scarcest} tokens are more than all may hold together ({num_most})."
+        if short.asked > short.limit:
+            reason = f"{short.asked} {short.kind} tokens are more than all may hold together ({short.limit})."
             return Refused(reason, None, "capacity")
-        retry_s = self._backlog.drain_s(max(0, num_asked - num_left))
-        reason = f"{num_asked} more {scarcest} tokens, of which {num_left} are left of {num_most}."
+        retry_s = self._backlog.drain_s(short.asked - short.available)
+        reason = f"{short.asked} more {short.kind} tokens, of which {short.available} are left of {short.limit}."
         return Refused(reason, UNMEASURED_RETRY_S if retry_s is None else retry_s, "capacity")
 
     def _slo_refusal(self, num_tokens: int, slo_ms: float | None, now_s: float) -> Refused | None:

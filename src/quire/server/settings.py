@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from quire.cache.token_budget import NO_LIMIT, Tokens
 from quire.errors import ConfigError, shown
 from quire.scheduling.admission import AdmissionLimits, RateLimit
 
@@ -103,8 +102,3 @@ class ServerSettings:
             max_queued_requests=self.max_queued_requests,
             max_queued_tokens=self.max_queued_tokens,
         )
-
-    def token_limits(self, num_kv_tokens: int) -> Tokens:
-        """What all requests may hold of a KV cache of this size."""
-        prompt, context = self.max_pending_prompt_tokens, self.max_context_tokens
-        return Tokens(num_kv_tokens, NO_LIMIT if prompt is None else prompt, NO_LIMIT if context is None else context)

@@ -14,7 +14,7 @@ from typing import Any
 
 from fastapi import Request
 
-from quire.cache.token_budget import KINDS
+from quire.cache.token_budget import KINDS, NO_LIMIT, Tokens
 from quire.engine.async_engine import AsyncEngine
 from quire.engine.prompts import PreparedRequest
 from quire.models.tokenizer import Tokenizer
@@ -56,7 +56,8 @@ class ServerState:
     def open(self, engine: AsyncEngine) -> None:
         """From now on requests are served."""
         self._token_texts = TokenTexts(engine.tokenizer)
-        engine.budget.resize(self.settings.token_limits(engine.budget.limit.kv))
+        prompt, context = self.settings.max_pending_prompt_tokens, self.settings.max_context_tokens
+        engine.budget.resize(Tokens(engine.budget.limit.kv, prompt or NO_LIMIT, context or NO_LIMIT))
         limits = self.settings.admission_limits()
         self._admission = AdmissionController(limits, budget=engine.budget, is_by_deadline=self.model.is_by_deadline)
         self._engine = engine
