@@ -31,27 +31,26 @@ from quire.server.state import Call, ServerState
 @dataclass(slots=True)
 class Question:
     call: Call
-    requests: dict[str, PreparedRequest]
-    """By the engine's request id."""
+    generation: Generation
     writer: Writer
+
+    @property
+    def requests(self) -> dict[str, PreparedRequest]:
+        """By the engine's request id."""
+        return self.generation.prepared
 
     async def whole(self, ticket: Admitted) -> Event:
         """The answer in one piece."""
-        outputs = await self._generation.whole(ticket)
+        outputs = await self.generation.whole(ticket)
         return await asyncio.to_thread(self.writer.answer, outputs)
 
     async def stream(self, ticket: Admitted) -> AsyncGenerator[list[Event], None]:
         """The answer as it comes, event by event, all that is there at once."""
         yield [*self.writer.first()]
-        async with aclosing(self._generation.stream(ticket)) as batches:
+        async with aclosing(self.generation.stream(ticket)) as batches:
             async for batch in batches:
                 yield [event for index, output in batch for event in self.writer.events(index, output)]
         yield [*self.writer.last()]
-
-    @property
-    def _generation(self) -> Generation:
-        state = self.call.state
-        return Generation(self.writer.answer_id, self.requests, state.engine, state.admission, state.metrics)
 
 
 async def ask_chat(call: Call, body: ChatCompletionRequest) -> Question:
@@ -70,7 +69,8 @@ async def ask_completion(call: Call, body: CompletionRequest) -> Question:
 
 
 def _question(call: Call, requests: list[PreparedRequest], writer: Writer) -> Question:
-    return Question(call, by_request_id(writer.answer_id, requests), writer)
+    state, named = call.state, by_request_id(writer.answer_id, requests)
+    return Question(call, Generation(writer.answer_id, named, state.engine, state.admission, state.metrics), writer)
 
 
 async def ask_embeddings(call: Call, body: EmbeddingRequest) -> dict[str, PreparedRequest]:
