@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from quire.errors import QuireError as QuireError
     from quire.llm import LLM as LLM
     from quire.retrieval.analyzer import Analyzer as Analyzer
+    from quire.retrieval.collection import Collection as Collection
     from quire.retrieval.count_min import CountMinSketch as CountMinSketch
     from quire.retrieval.hnsw import HNSW as HNSW
     from quire.retrieval.inverted_index import InvertedIndex as InvertedIndex
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Analyzer": "quire.retrieval.analyzer",
+    "Collection": "quire.retrieval.collection",
     "CountMinSketch": "quire.retrieval.count_min",
     "HNSW": "quire.retrieval.hnsw",
     "InvertedIndex": "quire.retrieval.inverted_index",
@@ -33,6 +35,7 @@ __all__ = [
     "HNSW",
     "LLM",
     "Analyzer",
+    "Collection",
     "CountMinSketch",
     "InvertedIndex",
     "QuireError",

@@ -6,6 +6,8 @@
     ├── ModelLoadError         a model directory, file or tensor is not what it should be
     ├── CapacityError          the machine has too little of something, and what to change
     ├── CorruptIndexError      an index file is damaged, cut short, or something else
+    ├── StorageError           a disk is full, failing or not to be written; what was there before is still there
+    │   └── CollectionLockedError   another process writes to this collection
     └── EngineClosedError      the engine was closed, or died; nothing more will come
 
 A message holds the value that was given, what is allowed, and what to do. `suggest` adds the nearest name.
@@ -42,6 +44,14 @@ class CapacityError(QuireError):
 
 class CorruptIndexError(QuireError):
     """An index file is damaged, cut short, or something else; what it was derived from can rebuild it."""
+
+
+class StorageError(QuireError):
+    """A disk is full, failing or not to be written. Nothing of the change was kept; what was there before is."""
+
+
+class CollectionLockedError(StorageError):
+    """Somebody else has the collection open for writing."""
 
 
 class EngineClosedError(QuireError):

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from quire.observability.progress import GenerationProgress
+from quire.observability.progress import GenerationProgress, WorkProgress
 
 
 def drawn(duration_s: float, *, is_terminal: bool = True, enabled: bool = True) -> str:
@@ -33,3 +33,22 @@ def test_rates_are_of_this_work_alone() -> None:
 )
 def test_nothing_is_drawn(quiet: dict) -> None:
     assert "tok/s" not in drawn(**quiet)
+
+
+def test_work_shows_how_much_is_done_and_how_fast() -> None:
+    now_s, screen = [100.0], io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=120)
+    with WorkProgress("Indexing", 50, console=console, clock=lambda: now_s[0]) as progress:
+        progress.advance(10)
+        now_s[0] += 2
+        progress.advance(20)
+    assert "Indexing" in screen.getvalue()
+    assert "30/50" in screen.getvalue()
+    assert "15/s" in screen.getvalue()
+
+
+def test_work_that_ends_at_once_writes_nothing() -> None:
+    screen = io.StringIO()
+    with WorkProgress("Indexing", 1, console=Console(file=screen, force_terminal=False)) as progress:
+        progress.advance()
+    assert screen.getvalue() == ""
