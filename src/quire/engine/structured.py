@@ -23,7 +23,7 @@ from quire.sampling_params import StructuredOutputs
 
 _CACHED_GRAMMARS = 64
 _QUIET = 0
-_WHITESPACE = r"[ \n\r\t]{0,32}"
+WHITESPACE = r"[ \n\r\t]{0,32}"
 """Enough to indent by; without an end, a model that likes spaces never closes its brace."""
 
 
@@ -113,7 +113,7 @@ def _source(wanted: StructuredOutputs) -> str:
     if wanted.json is not None or wanted.json_object:
         schema = wanted.json if wanted.json is not None else {"type": "object"}
         try:
-            return LLMatcher.grammar_from_json_schema(schema, defaults={"whitespace_pattern": _WHITESPACE})
+            return LLMatcher.grammar_from_json_schema(schema, defaults={"whitespace_pattern": WHITESPACE})
         except ValueError as error:
             raise _refuse(str(error)) from error
     if wanted.regex is not None:

@@ -74,10 +74,10 @@ async def _load(
 ) -> AsyncEngine | None:
     try:
         engine = await asyncio.to_thread(load)
+        state.open(engine)
     except Exception as error:
         state.error = error
         on_load_error()
         return None
-    state.open(engine)
     log.info("ready", extra={"model": state.model.names[0], "max_model_len": engine.max_model_len})
     return engine

@@ -3,8 +3,14 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from quire.errors import ConfigError, shown
+from quire.errors import ConfigError, shown, suggest
 from quire.scheduling.admission import AdmissionLimits, RateLimit
+from quire.server.parsing.dialect import CallFormat, Dialect, ThoughtFormat
+
+_PARSER_CHOICES = {
+    "tool_call_parser": ("auto", *CallFormat, "none"),
+    "reasoning_parser": ("auto", *ThoughtFormat, "none"),
+}
 
 _POSITIVE = (
     "max_body_bytes",
@@ -20,9 +26,9 @@ _POSITIVE = (
 )
 
 
-def _opens(section: str, default: Any) -> Any:
+def _opens(section: str, default: Any, **more: Any) -> Any:
     """The first field under a heading of the help page."""
-    return field(default=default, metadata={"section": section})
+    return field(default=default, metadata={"section": section, **more})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,13 @@ class ServerSettings:
     """How many one key may send; more are answered with 429 and Retry-After."""
     key_tokens_per_s: float | None = None
     """The same by tokens."""
+    tool_call_parser: str = _opens("Reading answers", "auto", choices=_PARSER_CHOICES["tool_call_parser"])
+    """In which form the model calls tools; auto sees it in the chat template."""
+    reasoning_parser: str = field(default="auto", metadata={"choices": _PARSER_CHOICES["reasoning_parser"]})
+    """How the model's thoughts are told from its answer; auto sees it in the chat template. deepseek_r1 is for models
+    that begin in their thoughts without a mark."""
+    enable_auto_tool_choice: bool = False
+    """Do not start where the form of the model's tool calls is not known. Where it is, tools may always be sent."""
     max_queued_requests: int | None = _opens("Overload", 4096)
     """More are answered with 503 and Retry-After."""
     max_queued_tokens: int | None = None
@@ -86,12 +99,25 @@ class ServerSettings:
             value = getattr(self, name)
             if value is not None and not (isinstance(value, (int, float)) and 0 < value < float("inf")):
                 raise ConfigError(f"{name} is {shown(value)}; allowed: a number above 0.")
+        for name, choices in _PARSER_CHOICES.items():
+            value = getattr(self, name)
+            if value not in choices:
+                near = suggest(str(value), choices)
+                raise ConfigError(f"{name} is {shown(value)}; allowed: {', '.join(choices)}.{near}")
         for key in self.api_key:
             if not (key and key.isascii() and key.isprintable() and " " not in key):
                 raise ConfigError("An api_key is empty or holds white space or other than ASCII characters.")
         if self.ssl_keyfile is not None and self.ssl_certfile is None:
             raise ConfigError("ssl_keyfile is given without ssl_certfile; give both.")
         self.admission_limits()
+
+    def dialect(self, seen: Dialect) -> Dialect:
+        """How the model writes calls and thoughts: as was set, else as it was seen."""
+        calls, thoughts = self.tool_call_parser, self.reasoning_parser
+        return Dialect(
+            seen.calls if calls == "auto" else None if calls == "none" else CallFormat(calls),
+            seen.thoughts if thoughts == "auto" else None if thoughts == "none" else ThoughtFormat(thoughts),
+        )
 
     def admission_limits(self) -> AdmissionLimits:
         """The same numbers as admission knows them. Raises ConfigError where they admit nothing."""

@@ -17,11 +17,13 @@ from fastapi import Request
 from quire.cache.token_budget import KINDS, NO_LIMIT, Tokens
 from quire.engine.async_engine import AsyncEngine
 from quire.engine.prompts import PreparedRequest
+from quire.errors import ConfigError, InvalidRequestError
 from quire.models.tokenizer import Tokenizer
 from quire.observability.metrics import EngineReading, ServingMetrics
 from quire.scheduling.admission import AdmissionController, Admitted, Refused
 from quire.server.auth import Caller, KeyRing
 from quire.server.errors import ApiError, refused, unavailable
+from quire.server.parsing.dialect import Dialect, seen_in
 from quire.server.render.token_texts import TokenTexts
 from quire.server.settings import ServerSettings
 
@@ -54,8 +56,15 @@ class ServerState:
         self._token_texts: TokenTexts | None = None
 
     def open(self, engine: AsyncEngine) -> None:
-        """From now on requests are served."""
-        self._token_texts = TokenTexts(engine.tokenizer)
+        """From now on requests are served. Raises ConfigError where the model cannot do what the settings ask of it."""
+        tokenizer = engine.tokenizer
+        template = self.model.chat_template or (tokenizer and tokenizer.chat_template) or ""
+        if self.settings.enable_auto_tool_choice and self.settings.dialect(seen_in(template)).calls is None:
+            raise ConfigError(
+                "enable_auto_tool_choice is set, and the chat template does not show how the model calls tools; give "
+                "tool_call_parser."
+            )
+        self._token_texts = TokenTexts(tokenizer)
         prompt, context = self.settings.max_pending_prompt_tokens, self.settings.max_context_tokens
         engine.budget.resize(Tokens(engine.budget.limit.kv, prompt or NO_LIMIT, context or NO_LIMIT))
         limits = self.settings.admission_limits()
@@ -95,6 +104,22 @@ class ServerState:
     def token_texts(self) -> TokenTexts:
         assert self._token_texts is not None
         return self._token_texts
+
+    def template(self, asked: str | None = None) -> str:
+        """The chat template: the request's, else the operator's, else the model's. Raises InvalidRequestError where
+        there is none."""
+        source = asked or self.model.chat_template or self.tokenizer.chat_template
+        if source is None:
+            raise InvalidRequestError(
+                "This model has no chat template. Give one as chat_template (Jinja text), or send a plain prompt to "
+                "/v1/completions.",
+                param="messages",
+            )
+        return source
+
+    def dialect(self, template: str | None = None) -> Dialect:
+        """In which form the model thinks and calls tools: as the settings say, else as its template shows."""
+        return self.settings.dialect(seen_in(self.template(template)))
 
     def served_name(self, asked: str | None) -> str:
         """The name that the answer gives. Raises ApiError 404 for one that is not served."""

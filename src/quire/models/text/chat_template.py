@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import jinja2
-from jinja2 import nodes
+from jinja2 import meta, nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 
@@ -31,8 +31,11 @@ class ChatTemplate:
         self._environment.globals |= {"raise_exception": _raise_exception, "strftime_now": _strftime_now}
         try:
             self._template = self._environment.bounded_template(source)
+            read = meta.find_undeclared_variables(self._environment.parse(source))
         except (jinja2.TemplateError, RecursionError) as error:
             raise InvalidRequestError(f"The chat template does not parse: {error}", param="chat_template") from error
+        self.variables = frozenset(read - self._environment.globals.keys())
+        """The names it reads of what it is given."""
 
     def render(self, variables: Mapping[str, Any]) -> str:
         """The text. Raises InvalidRequestError with what the template, or its bound, says."""

@@ -101,10 +101,23 @@ class ChatLogprobs(TypedDict):
     content: list[ChatLogprob]
 
 
+class CalledFunctionAnswer(TypedDict):
+    name: str
+    arguments: str
+
+
+class ToolCallAnswer(TypedDict):
+    id: str
+    type: Literal["function"]
+    function: CalledFunctionAnswer
+
+
 class ChatAnswer(TypedDict):
     role: Literal["assistant"]
-    content: str
+    content: str | None
     refusal: None
+    reasoning_content: NotRequired[str]
+    tool_calls: NotRequired[list[ToolCallAnswer]]
 
 
 class ChatChoice(TypedDict):
@@ -127,9 +140,25 @@ class ChatCompletion(TypedDict):
     prompt_token_ids: NotRequired[list[int]]
 
 
+class CalledFunctionDelta(TypedDict):
+    name: NotRequired[str]
+    arguments: str
+
+
+class ToolCallDelta(TypedDict):
+    """The first of a call has its id, type and name."""
+
+    index: int
+    id: NotRequired[str]
+    type: NotRequired[Literal["function"]]
+    function: CalledFunctionDelta
+
+
 class ChatDelta(TypedDict):
     role: NotRequired[Literal["assistant"]]
     content: NotRequired[str]
+    reasoning_content: NotRequired[str]
+    tool_calls: NotRequired[list[ToolCallDelta]]
 
 
 class ChatChunkChoice(TypedDict):

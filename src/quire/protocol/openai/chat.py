@@ -1,41 +1,39 @@
 """The request of /v1/chat/completions."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from quire.errors import InvalidRequestError
-from quire.protocol.openai.messages import NO_TOOLS, TEXT_ONLY, Messages, TemplateBody
+from quire.protocol.fields import Label
+from quire.protocol.openai.messages import TEXT_ONLY, Messages, TemplateBody
 from quire.protocol.openai.sampling import SamplingBody
+from quire.protocol.openai.tools import TOOL_CHOICES, ToolChoice, check_tools
 from quire.sampling_params import MAX_LOGPROBS, MAX_TOKENS
 
-_NOT_STORED = "this server keeps nothing of a request."
+NOT_STORED = "this server keeps nothing of a request."
+
+ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
 
 
 class ChatCompletionRequest(SamplingBody, TemplateBody):
     unsupported: ClassVar[Mapping[str, str]] = {
         **SamplingBody.unsupported,
-        "tools": NO_TOOLS,
-        "tool_choice": NO_TOOLS,
-        "parallel_tool_calls": NO_TOOLS,
-        "functions": NO_TOOLS,
-        "function_call": NO_TOOLS,
+        "functions": "send tools, which came after it.",
+        "function_call": "send tool_choice, which came after it.",
         "audio": TEXT_ONLY,
-        "modalities": TEXT_ONLY,
-        "store": _NOT_STORED,
-        "metadata": _NOT_STORED,
+        "metadata": NOT_STORED,
         "prediction": "the answer is not drafted from a prediction.",
-        "reasoning_effort": "give what the model's template understands as chat_template_kwargs.",
-        "verbosity": "give what the model's template understands as chat_template_kwargs.",
-        "service_tier": "there is one tier; priority and slo_ms say what is urgent.",
+        "verbosity": "say in the messages how much is wanted.",
         "web_search_options": "this server does not search the web.",
-        "prompt_cache_key": "prefixes are shared by themselves; cache_salt keeps them apart.",
-        "safety_identifier": "send it as user.",
         "documents": "put them into the messages.",
         "continue_final_message": "send a plain prompt to /v1/completions.",
         "add_special_tokens": "the template writes the special tokens.",
         "echo": "the messages are yours already.",
+        "thinking_token_budget": "max_tokens counts thoughts and answer together.",
+        "mm_processor_kwargs": TEXT_ONLY,
+        "media_io_kwargs": TEXT_ONLY,
     }
 
     messages: Messages
@@ -43,9 +41,33 @@ class ChatCompletionRequest(SamplingBody, TemplateBody):
     max_completion_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] | None = None
     logprobs: bool = False
     top_logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS)] | None = None
+    tool_choice: Annotated[ToolChoice | None, Field(description=TOOL_CHOICES)] = None
+    """Default: auto where there are tools."""
+    parallel_tool_calls: bool = True
+    """False: at most one call, the first."""
+    reasoning_effort: ReasoningEffort | None = None
+    """For templates that know it; none and any other turn `enable_thinking` off and on where they know that."""
+    include_reasoning: bool = True
+    """False leaves the thoughts out of the answer."""
+    modalities: list[Literal["text"]] | None = None
+    service_tier: Literal["auto", "default"] | None = None
+    """There is one."""
+    store: bool = False
+    safety_identifier: Label | None = None
+    """Stands in the log as `user` does."""
+    prompt_cache_key: Label | None = None
+    """Asks that equal prefixes meet, which here they always do; cache_salt keeps them apart."""
+
+    @field_validator("store")
+    @classmethod
+    def _is_not_stored(cls, store: bool) -> bool:
+        if store:
+            raise InvalidRequestError(f"store is true; allowed: false, since {NOT_STORED}")
+        return store
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:
+        check_tools(self.tools or (), self.tool_choice)
         if self.top_logprobs is not None and not self.logprobs:
             raise InvalidRequestError("top_logprobs needs logprobs to be true.", param="top_logprobs")
         if self.max_tokens is not None and self.max_completion_tokens not in (None, self.max_tokens):

@@ -88,6 +88,14 @@ class SamplingBody(Body):
         "kv_transfer_params": "there is one server.",
         "vllm_xargs": "there are no further arguments.",
         "logits_processors_args": "there are no such processors.",
+        "logprob_token_ids": "ask for logprobs; prompt_logprobs and echo score texts of your own.",
+        "repetition_detection": "repetition_penalty and frequency_penalty work against it.",
+        "return_prompt_text": "return_token_ids gives the prompt's ids, and /detokenize their text.",
+        "request_id": "send it as the header X-Request-Id.",
+        "session_id": "equal prefixes are found whoever sends them.",
+        "truncation_side": "send the part of the prompt that counts.",
+        "ec_transfer_params": "there is one server.",
+        "watermarking": "tokens are drawn from the model's distribution.",
     }
 
     model: Label | None = None

@@ -5,28 +5,9 @@ from functools import partial
 from typing import Any
 
 from quire.engine.prompts import PreparedRequest
-from quire.errors import InvalidRequestError, shown
-from quire.protocol.openai import ChatMessage, Prompt, SamplingBody, TemplateBody
+from quire.protocol.openai import Prompt, SamplingBody
 from quire.sampling_params import SamplingParams
-from quire.server.state import Call, ServerState
-
-_TEMPLATE_ARGUMENTS = frozenset({"messages", "tools", "template", "add_generation_prompt", "self"})
-
-
-def chat_token_ids(state: ServerState, messages: list[ChatMessage], how: TemplateBody) -> list[int]:
-    """The prompt of a conversation. Raises InvalidRequestError with the template's words where it refuses."""
-    more = how.chat_template_kwargs or {}
-    for name in _TEMPLATE_ARGUMENTS & more.keys():
-        raise InvalidRequestError(
-            f"chat_template_kwargs has {shown(name)}, which the request sets by itself; leave it out.",
-            param="chat_template_kwargs",
-        )
-    return state.tokenizer.apply_chat_template(
-        [message.for_template() for message in messages],
-        add_generation_prompt=how.add_generation_prompt,
-        template=how.chat_template or state.model.chat_template,
-        **more,
-    )
+from quire.server.state import Call
 
 
 async def prepared(

@@ -19,8 +19,9 @@ from quire.protocol.openai import (
     to_sampling_params,
 )
 from quire.scheduling.admission import Admitted
+from quire.server.answering.chats import chat_token_ids, prepared_chat
 from quire.server.answering.generation import Generation, by_request_id
-from quire.server.answering.prompts import chat_token_ids, prepared, salted
+from quire.server.answering.prompts import prepared, salted
 from quire.server.errors import SERVER, ApiError
 from quire.server.render.chat import ChatWriter
 from quire.server.render.completion import CompletionWriter
@@ -55,10 +56,10 @@ class Question:
 
 async def ask_chat(call: Call, body: ChatCompletionRequest) -> Question:
     """The next message of a conversation."""
-    name, params = call.state.served_name(body.model), to_sampling_params(body)
-    token_ids = await asyncio.to_thread(chat_token_ids, call.state, body.messages, body)
-    requests = await prepared(call, body, [token_ids], params)
-    return _question(call, requests, ChatWriter(body, requests, call.state.token_texts, name))
+    name = call.state.served_name(body.model)
+    chat = await prepared_chat(call, body)
+    writer = ChatWriter(body, chat.requests, call.state.token_texts, name, chat.new_reader)
+    return _question(call, chat.requests, writer)
 
 
 async def ask_completion(call: Call, body: CompletionRequest) -> Question:

@@ -60,7 +60,9 @@ class CompletionWriter(Writer):
             said["prompt_logprobs"] = self._prompt_logprobs(output)
         return said
 
-    def _delta(self, index: int, output: RequestOutput, completion: CompletionOutput) -> Event:  # noqa: ARG002
+    def _delta(self, index: int, output: RequestOutput, completion: CompletionOutput) -> Event | None:  # noqa: ARG002
+        if not (completion.text or self._has_news(completion)):
+            return None
         place = self._place(index, completion.index)
         logprobs = None if self.is_scored_only else self._part(completion.logprobs, place)
         return {"index": place, "text": self._shown_text(completion), "logprobs": logprobs, **self._end(completion)}

@@ -103,9 +103,9 @@ class Writer(ABC):
                 continue
             if completion.is_finished:
                 self._ended.add(place)
-            elif not (completion.text or completion.logprobs or self._request.return_token_ids):
-                continue
-            yield self._event([self._delta(index, output, completion)])
+            delta = self._delta(index, output, completion)
+            if delta is not None:
+                yield self._event([delta])
 
     def last(self) -> Iterator[Event]:
         """What a stream ends with."""
@@ -116,7 +116,8 @@ class Writer(ABC):
     def _choice(self, index: int, output: RequestOutput, completion: CompletionOutput) -> Event: ...
 
     @abstractmethod
-    def _delta(self, index: int, output: RequestOutput, completion: CompletionOutput) -> Event: ...
+    def _delta(self, index: int, output: RequestOutput, completion: CompletionOutput) -> Event | None:
+        """None where there is nothing to tell yet."""
 
     def _extras(self, outputs: list[RequestOutput]) -> Event:  # noqa: ARG002 (completions have none)
         return {}
@@ -131,6 +132,10 @@ class Writer(ABC):
 
     def _usage(self) -> Usage:
         return self._meter.usage(is_scored_only=self.is_scored_only)
+
+    def _has_news(self, completion: CompletionOutput) -> bool:
+        """Beside its text."""
+        return bool(completion.is_finished or completion.logprobs or self._request.return_token_ids)
 
     def _end(self, completion: CompletionOutput) -> Event:
         """Why a choice ended, and its tokens where they are wanted."""

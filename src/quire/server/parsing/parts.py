@@ -1,0 +1,45 @@
+"""The parts that a model's text is told apart into."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What the answer says."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """What the model said to itself before it answered."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallBegin:
+    """A tool is called by its name. Calls are numbered from 0, in their order."""
+
+    index: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallArguments:
+    """A further piece of the call's arguments, which together are a JSON object as the model wrote it."""
+
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnd:
+    index: int
+    is_complete: bool
+    """Else the text broke off, or off the form, inside the call."""
+    source: str
+    """The call as it stood in the text, with its marks and the white space before it."""
+
+
+Part = Text | Thought | CallBegin | CallArguments | CallEnd

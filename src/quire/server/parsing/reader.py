@@ -1,0 +1,46 @@
+"""Reads one answer: first the thoughts, then text and calls."""
+
+from typing import Protocol
+
+from quire.server.parsing.parts import Part, Text, Thought
+
+
+class Parser(Protocol):
+    def push(self, text: str) -> list[Part]: ...
+
+    def finish(self) -> list[Part]: ...
+
+
+class Reader:
+    def __init__(self, thoughts: Parser | None, calls: Parser | None, max_calls: int | None = None) -> None:
+        """Calls beyond `max_calls` are left out."""
+        self._thoughts = thoughts
+        self._calls = calls
+        self._max_calls = max_calls
+
+    def push(self, text: str) -> list[Part]:
+        parts: list[Part] = [Text(text)] if self._thoughts is None else self._thoughts.push(text)
+        return self._with_calls(parts) if self._calls is not None else parts
+
+    def finish(self) -> list[Part]:
+        parts = [] if self._thoughts is None else self._thoughts.finish()
+        if self._calls is None:
+            return parts
+        return self._with_calls(parts) + self._wanted(self._calls.finish())
+
+    def _with_calls(self, parts: list[Part]) -> list[Part]:
+        assert self._calls is not None
+        found: list[Part] = []
+        for part in parts:
+            found += self._wanted(self._calls.push(part.text)) if isinstance(part, Text) else [part]
+        return found
+
+    def _wanted(self, parts: list[Part]) -> list[Part]:
+        if self._max_calls is None:
+            return parts
+        return [part for part in parts if isinstance(part, (Text, Thought)) or part.index < self._max_calls]
+
+
+def read_whole(reader: Reader, text: str) -> list[Part]:
+    """All parts of a text that is there at once."""
+    return [*reader.push(text), *reader.finish()]
