@@ -41,6 +41,7 @@ def test_times_are_of_something(name: str) -> None:
         assert all(value > 0 for value in values.values())
 
 
-def test_a_folder_without_the_peer_is_named() -> None:
-    with pytest.raises(ConfigError, match="nano_vllm is '/nowhere'"):
-        cache.cases(nano_vllm="/nowhere")
+@pytest.mark.parametrize("peer", ["nano_vllm", "mini_sglang"])
+def test_a_folder_without_the_peer_is_named(peer: str) -> None:
+    with pytest.raises(ConfigError, match=f"{peer} is '/nowhere'"):
+        cache.cases(**{peer: "/nowhere"})

@@ -3,7 +3,8 @@
 Cases:
 
     sequences   admit 1,000 sequences of 1,024 tokens, half of each the same system prompt, and free them. Every full
-                block is hashed and made findable. `--nano-vllm <checkout>` puts its BlockManager beside ours.
+                block is hashed and made findable. `--nano-vllm <checkout>` puts its BlockManager beside ours,
+                `--mini-sglang <checkout>` its radix tree.
     decode      one more token for each running sequence: room, and the digest of every block that fills
     evict       admit sequences into a cache full of findable blocks, so that each block is taken from another
     sharing     500 requests over 8 system prompts, all at once: blocks held and tokens computed, beside no sharing
@@ -11,18 +12,16 @@ Cases:
     shrink      random churn in a KVCache, then all free pages given back: what the resident set says
 """
 
-import sys
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 from time import perf_counter
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 
+from quire.bench.cache_peers import MiniSglang, NanoVllm
 from quire.bench.harness import Case, Measurement
 from quire.bench.resources import resident_bytes
 from quire.bench.results import Report
@@ -43,6 +42,7 @@ def cases(
     block_sizes: tuple[int, ...] = (16, 256),
     num_blocks: tuple[int, ...] = (1_000, 10_000, 100_000),
     nano_vllm: str = "",
+    mini_sglang: str = "",
     quick: bool = False,
 ) -> list[Case]:
     num_seqs = min(num_seqs, 100) if quick else num_seqs
@@ -50,9 +50,10 @@ def cases(
     for block_size in block_sizes:
         params = {"seqs": num_seqs, "tokens": num_tokens, "block": block_size}
         found.append(Case("sequences", _sequences(num_seqs, num_tokens, block_size), params))
-        if nano_vllm:
-            peer = _nano_vllm_sequences(Path(nano_vllm), num_seqs, num_tokens, block_size)
-            found.append(Case("sequences", peer, params, side="nano-vllm"))
+        for side, checkout, peer in (("nano-vllm", nano_vllm, NanoVllm), ("mini-sglang", mini_sglang, MiniSglang)):
+            if checkout:
+                run = _peer_sequences(peer(Path(checkout), block_size), _prompts(num_seqs, num_tokens))
+                found.append(Case("sequences", run, params, side))
         found.append(Case("decode", _decode(64, 512, block_size), {"seqs": 64, "tokens": 512, "block": block_size}))
         found.append(Case("sharing", _sharing(500, block_size), {"requests": 500, "block": block_size}))
     found += [Case("evict", _evict(count, 16), {"blocks": count}) for count in num_blocks]
@@ -112,33 +113,18 @@ def _sequences(num_seqs: int, num_tokens: int, block_size: int) -> Run:
     return run
 
 
-def _nano_vllm_sequences(checkout: Path, num_seqs: int, num_tokens: int, block_size: int) -> Run:
-    blocks, sequence = _import_nano_vllm(checkout)
-    prompts = _prompts(num_seqs, num_tokens)
-
+def _peer_sequences(peer: NanoVllm | MiniSglang, prompts: list[list[int]]) -> Run:
     def run() -> Measurement:
-        sequence.Sequence.block_size = block_size
-        sequences = [sequence.Sequence(prompt) for prompt in prompts]
-        manager = blocks.BlockManager(num_seqs * -(-num_tokens // block_size), block_size)
+        sequences = peer.prepare(prompts)
         start = perf_counter()
         for seq in sequences:
-            manager.allocate(seq)
+            peer.admit(seq)
         admitted = perf_counter()
         for seq in sequences:
-            manager.deallocate(seq)
-        return _per_sequence(num_seqs, start, admitted, perf_counter())
+            peer.free(seq)
+        return _per_sequence(len(prompts), start, admitted, perf_counter())
 
     return run
-
-
-def _import_nano_vllm(checkout: Path) -> tuple[Any, Any]:
-    """Its block manager and sequence, without its package's own imports, which want a GPU."""
-    if not (checkout / "nanovllm" / "engine" / "block_manager.py").is_file():
-        raise ConfigError(f"nano_vllm is {str(checkout)!r}; allowed: a folder with nanovllm/engine/block_manager.py.")
-    package = ModuleType("nanovllm")
-    package.__path__ = [str(checkout / "nanovllm")]
-    sys.modules["nanovllm"] = package
-    return import_module("nanovllm.engine.block_manager"), import_module("nanovllm.engine.sequence")
 
 
 def _per_sequence(num_seqs: int, start: float, admitted: float, end: float) -> Measurement:
