@@ -110,23 +110,28 @@ def _rates(call: Callable[[], object], calls: int, num_bytes: float, num_ops: fl
 
 
 def _products() -> list[Product]:
-    mkldnn = torch.ops.mkldnn
     plain = 2.0
     return [
         Product("linear_bf16", "quire", plain, _same, _same, kernels.linear),
         Product("linear_bf16", "torch", plain, _same, _same, F.linear),
-        Product(
-            "linear_bf16",
-            "onednn prepacked",
-            plain,
-            mkldnn._reorder_linear_weight,
-            _same,
-            lambda x, w: mkldnn._linear_pointwise(x, w, None, "none", [], ""),
-        ),
+        *_onednn_bf16(plain),
         Product("linear_int8", "quire", 1.0, kernels.quantize_int8, _same, kernels.linear_int8),
         Product("linear_int8", "torch", 1.0, _onednn_int8_weight, _onednn_int8_rows, _onednn_int8),
         Product("linear_int4", "quire", 0.5 + 2 / 32, kernels.quantize_int4, _same, kernels.linear_int4),
     ]
+
+
+def _onednn_bf16(bytes_per_weight: float) -> list[Product]:
+    """oneDNN takes bf16 only from processors that have instructions for it or AVX512."""
+    mkldnn = torch.ops.mkldnn
+    if not mkldnn._is_mkldnn_bf16_supported():
+        return []
+
+    def multiply(x: Tensor, weight: Tensor) -> object:
+        return mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+
+    pack = mkldnn._reorder_linear_weight
+    return [Product("linear_bf16", "onednn prepacked", bytes_per_weight, pack, _same, multiply)]
 
 
 def _same(x: Tensor) -> Tensor:

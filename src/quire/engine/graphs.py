@@ -50,7 +50,7 @@ class DecodeGraphs:
         try:
             graph = _Graph(self._forward, self._kv, inputs, width, self._workspace)
         except NotCapturableError as reason:
-            log.info("decode steps are not recorded: %s", reason)
+            log.info("decode steps are not recorded: %s", str(reason))  # its traceback would hold model and cache
             self._is_possible = False
             return None
         self._graphs[rows, width] = graph
