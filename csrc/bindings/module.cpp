@@ -8,6 +8,7 @@ NB_MODULE(_native, m) {
       "Native core of Quire. Use the faces in quire.kernels, quire.cache, quire.scheduling; this is their other side.";
   quire::bind_cpu_features(m);
   quire::bind_kernels(m);
+  quire::bind_encoder_kernels(m);
   quire::bind_scheduling(m);
   quire::bind_retrieval(m);
   quire::bind_cache(m);

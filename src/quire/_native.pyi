@@ -71,6 +71,20 @@ def pack_int4(weight: int, outputs: int, inputs: int, group: int, data: int, dty
 
 def linear_int4(x: int, data: int, bias: int, out: int, rows: int, inputs: int, outputs: int, group: int, dtype: int) -> None: ...
 
+def packed_linear_bytes(inputs: int, outputs: int, dtype: int) -> int: ...
+
+def pack_linear(weight: int, data: int, inputs: int, outputs: int, dtype: int) -> None: ...
+
+def linear_packed(x: int, data: int, bias: int, out: int, rows: int, inputs: int, outputs: int, nonlinearity: int, dtype: int) -> None:
+    """bias is 0 where there is none."""
+
+def apply_nonlinearity(x: int, size: int, kind: int, dtype: int) -> None: ...
+
+def layer_norm(x: int, residual: int, weight: int, bias: int, out: int, rows: int, width: int, eps: float, dtype: int) -> None:
+    """residual is 0 where there is none."""
+
+def encoder_attention(q: int, k: int, v: int, stride: int, out: int, starts: int, num_sequences: int, num_heads: int, head_dim: int, scale: float, dtype: int) -> None: ...
+
 K = TypeVar("K")
 
 class IndexedHeap(Generic[K]):

@@ -24,6 +24,36 @@ def silu_mul(x: Tensor) -> Tensor:
     return (gate / (1 + (-gate).exp()) * up).to(x.dtype)
 
 
+def nonlinear(x: Tensor, kind: str) -> Tensor:
+    normal_below = {
+        "none": torch.ones_like,
+        "gelu": lambda y: (1 + torch.erf(y / 2**0.5)) / 2,
+        "gelu_tanh": lambda y: (1 + torch.tanh((2 / torch.pi) ** 0.5 * (y + 0.044715 * y**3))) / 2,
+        "relu": lambda y: (y > 0).double(),
+    }
+    return x.double() * normal_below[kind](x.double())
+
+
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """In float64."""
+    wide = x.double()
+    distance = wide - wide.mean(-1, keepdim=True)
+    normed = distance / (distance.pow(2).mean(-1, keepdim=True) + eps).sqrt()
+    return normed * weight.double() + bias.double()
+
+
+def encoder_attention(q_THE: Tensor, k_THE: Tensor, v_THE: Tensor, lengths: list[int], scale: float) -> Tensor:
+    """One query at a time over all keys of its sequence, in float64."""
+    out, begin = torch.empty(q_THE.shape, dtype=torch.float64), 0
+    for length in lengths:
+        k, v = k_THE[begin : begin + length].double(), v_THE[begin : begin + length].double()
+        for token in range(begin, begin + length):
+            weights = torch.softmax((k * q_THE[token].double()).sum(-1) * scale, 0)
+            out[token] = (weights[..., None] * v).sum(0)
+        begin += length
+    return out
+
+
 def quantize_rows(x: Tensor) -> tuple[Tensor, Tensor]:
     """(integers, scale of each row): round(x / scale) with scale = largest magnitude / 127, in float32 as the core."""
     wide = x.float()

@@ -1,0 +1,152 @@
+// The bands of linear_packed.h over one instruction set.
+
+#pragma once
+
+#include <algorithm>
+
+#include "kernels/linear_packed.h"
+#include "kernels/nonlinearity.inl.h"
+#include "kernels/panel.h"
+#include "kernels/simd.h"
+
+namespace quire {
+
+// How weights and activations of T multiply on I: as they are, or widened to float.
+template <Isa I, class T>
+using PackedOps = PanelOps<I, std::conditional_t<I == Isa::kAvx512 && std::is_same_v<T, BFloat16>, BFloat16, float>>;
+
+template <Isa I>
+constexpr int64_t kStripColumns = RegisterTile<I>::kVectors * Simd<I>::kWidth;
+
+template <class Ops>
+constexpr int64_t num_steps(int64_t inputs) {
+  return (inputs + Ops::kDepth - 1) / Ops::kDepth;
+}
+
+template <Isa I>
+int64_t packed_band_bytes(const PackedShape& shape) {
+  int64_t bytes = 0;
+  with_dtype(shape.dtype, [&]<class T>(T) {
+    using Ops = PackedOps<I, T>;
+    bytes = num_steps<Ops>(shape.inputs) * kBandOutputs * sizeof(typename Ops::Unit);
+  });
+  return bytes;
+}
+
+template <Isa I>
+void pack_linear_band(const PackedShape& shape, const void* weight, std::byte* data, int64_t band) {
+  with_dtype(shape.dtype, [&]<class T>(T) {
+    using Ops = PackedOps<I, T>;
+    using Element = typename Ops::Element;
+    const int64_t steps = num_steps<Ops>(shape.inputs);
+    auto* to = reinterpret_cast<Element*>(data + band * packed_band_bytes<I>(shape));
+    for (int64_t first = 0; first < kBandOutputs; first += kStripColumns<I>) {
+      for (int64_t i = 0; i < steps * Ops::kDepth; i += Ops::kDepth) {
+        for (int64_t column = first; column < first + kStripColumns<I>; ++column) {
+          const int64_t o = band * kBandOutputs + column;
+          for (int64_t d = i; d < i + Ops::kDepth; ++d, ++to) {
+            const bool exists = o < shape.outputs && d < shape.inputs;
+            const float value = exists ? to_float(static_cast<const T*>(weight)[o * shape.inputs + d]) : 0.0f;
+            *to = from_float<Element>(value);
+          }
+        }
+      }
+    }
+  });
+}
+
+// Whether rows of x are units already, side by side.
+template <class Ops, class T>
+constexpr bool is_in_place(int64_t inputs) {
+  return std::is_same_v<typename Ops::Element, T> && inputs % Ops::kDepth == 0;
+}
+
+template <Isa I>
+int64_t packed_rows_bytes(const PackedShape& shape, int64_t rows) {
+  int64_t bytes = 0;
+  with_dtype(shape.dtype, [&]<class T>(T) {
+    using Ops = PackedOps<I, T>;
+    if (!is_in_place<Ops, T>(shape.inputs)) {
+      bytes = rows * num_steps<Ops>(shape.inputs) * sizeof(typename Ops::Unit);
+    }
+  });
+  return bytes;
+}
+
+// The rows as units: where they lie, or widened and filled up in `scratch`.
+template <Isa I, class T, class Ops>
+QUIRE_INLINE const typename Ops::Unit* rows_as_units(const LinearPacked& args, int64_t begin, int64_t end,
+                                                     std::byte* scratch) {
+  using Element = typename Ops::Element;
+  const int64_t inputs = args.shape.inputs, width = num_steps<Ops>(inputs) * Ops::kDepth;
+  const T* x = static_cast<const T*>(args.x) + begin * inputs;
+  if (is_in_place<Ops, T>(inputs)) return reinterpret_cast<const typename Ops::Unit*>(x);
+  auto* to = reinterpret_cast<Element*>(scratch);
+  for (int64_t r = begin; r < end; ++r, x += inputs, to += width) {
+    for_vectors<I>(inputs, [&](int64_t i, auto n) { store_n<I>(to + i, load_n<I>(x + i, n), n); });
+    std::fill(to + inputs, to + width, Element{});
+  }
+  return reinterpret_cast<const typename Ops::Unit*>(scratch);
+}
+
+template <class Ops, int kRows, int kVectors, class Acc>
+QUIRE_INLINE void multiply_strip(const typename Ops::Unit* a, int64_t a_stride, const typename Ops::Unit* b,
+                                 int64_t steps, Acc (&acc)[kRows][kVectors]) {
+  constexpr int kWidth = Ops::V::kWidth;
+  for (int64_t s = 0; s < steps; ++s, b += kVectors * kWidth) {
+    decltype(Ops::load(b)) column[kVectors];
+    for (int n = 0; n < kVectors; ++n) column[n] = Ops::load(b + n * kWidth);
+    for (int r = 0; r < kRows; ++r) {
+      const auto row = Ops::broadcast(a + r * a_stride + s);
+      for (int n = 0; n < kVectors; ++n) acc[r][n] = Ops::dot(acc[r][n], row, column[n]);
+    }
+  }
+}
+
+// A tile of sums on its way out: bias, nonlinearity, rounding. A function of its own, because the constants of a
+// nonlinearity, hoisted out of the loop over tiles, would take registers from the products.
+template <Isa I, class T>
+__attribute__((noinline)) void write_tile(const LinearPacked& args, const float* sums, int64_t row, int64_t rows,
+                                          int64_t output) {
+  using V = Simd<I>;
+  const int64_t width = args.shape.outputs, count = std::min(kStripColumns<I>, width - output);
+  const T* bias = args.bias ? static_cast<const T*>(args.bias) + output : nullptr;
+  with_nonlinearity(args.nonlinearity, [&](auto kind) {
+    for (int64_t r = 0; r < rows; ++r) {
+      T* out = static_cast<T*>(args.out) + (row + r) * width + output;
+      for_vectors<I>(count, [&](int64_t i, auto n) {
+        const auto sum = V::load(sums + r * kStripColumns<I> + i);
+        store_n<I>(out + i, nonlinear<I, kind()>(bias ? V::add(sum, load_n<I>(bias + i, n)) : sum), n);
+      });
+    }
+  });
+}
+
+template <Isa I, class T>
+void multiply_band(const LinearPacked& args, int64_t band, int64_t begin, int64_t end, std::byte* scratch) {
+  using V = Simd<I>;
+  using Ops = PackedOps<I, T>;
+  constexpr int kVectors = RegisterTile<I>::kVectors;
+  const int64_t steps = num_steps<Ops>(args.shape.inputs);
+  const auto* a = rows_as_units<I, T, Ops>(args, begin, end, scratch);
+  const auto* b = reinterpret_cast<const typename Ops::Unit*>(args.data + band * packed_band_bytes<I>(args.shape));
+  for (int64_t column = 0; column < kBandOutputs; column += kStripColumns<I>) {
+    for_row_tiles<RegisterTile<I>::kRows>(end - begin, [&](auto height, int64_t r) {
+      typename Ops::Acc acc[height()][kVectors];
+      for (auto& row : acc) std::fill_n(row, kVectors, Ops::V::zero());
+      multiply_strip<Ops>(a + r * steps, steps, b + column * steps, steps, acc);
+      alignas(64) float sums[height()][kStripColumns<I>];
+      for (int i = 0; i < height(); ++i) {
+        for (int n = 0; n < kVectors; ++n) V::store(sums[i] + n * V::kWidth, acc[i][n]);
+      }
+      write_tile<I, T>(args, sums[0], begin + r, height(), band * kBandOutputs + column);
+    });
+  }
+}
+
+template <Isa I>
+void linear_packed_band(const LinearPacked& args, int64_t band, int64_t begin, int64_t end, std::byte* scratch) {
+  with_dtype(args.shape.dtype, [&]<class T>(T) { multiply_band<I, T>(args, band, begin, end, scratch); });
+}
+
+}  // namespace quire
