@@ -16,7 +16,7 @@ from torch import nn
 from quire import kernels
 from quire.parallel.group import Group
 
-Packed: TypeAlias = kernels.Int8Weight | kernels.Int4Weight
+Packed: TypeAlias = kernels.Int8Weight | kernels.Int4Weight | kernels.PackedWeight
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Weight(nn.Parameter):
     parts: tuple[Part, ...]
     group: Group
     packed: Packed | None = None
-    """The matrix in fewer bits; where there is one, linear layers multiply by it."""
+    """The matrix in fewer bits or in another layout; where there is one, linear layers multiply by it."""
 
     def __new__(cls, parts: tuple[Part, ...], dtype: torch.dtype, group: Group) -> "Weight":
         shapes = [part.slice_shape(group.size) for part in parts]
@@ -78,13 +78,20 @@ class Weight(nn.Parameter):
         if not keep_rows:
             self.data = self.data.new_empty((0, *self.data.shape[1:]))
 
-    def project(self, x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-        """x @ self.T + bias, by the packed matrix if there is one."""
-        if self.packed is None:
-            return kernels.linear(x, self, bias)
-        if isinstance(self.packed, kernels.Int8Weight):
-            return kernels.linear_int8(x, self.packed, bias)
-        return kernels.linear_int4(x, self.packed, bias)
+    def project(
+        self, x: torch.Tensor, bias: torch.Tensor | None = None, nonlinearity: kernels.Nonlinearity = "none"
+    ) -> torch.Tensor:
+        """nonlinearity(x @ self.T + bias), by the packed matrix if there is one."""
+        packed = self.packed
+        if isinstance(packed, kernels.PackedWeight):
+            return kernels.linear_packed(x, packed, bias, nonlinearity)
+        if packed is None:
+            product = kernels.linear(x, self, bias)
+        elif isinstance(packed, kernels.Int8Weight):
+            product = kernels.linear_int8(x, packed, bias)
+        else:
+            product = kernels.linear_int4(x, packed, bias)
+        return product if nonlinearity == "none" else kernels.nonlinear_(product, nonlinearity)
 
     def _slice(self, part: Part, tensor: torch.Tensor) -> torch.Tensor:
         """This rank's slice, with zeros where a last slice is shorter than the others."""

@@ -73,7 +73,7 @@ def from_hf(
     Reads the names of transformers 5 (`rope_parameters`) and the older ones (`rope_theta`, `rope_scaling`). Raises
     ModelLoadError that begins with `where`.
     """
-    fields = _Fields(hf, where)
+    fields = Fields(hf, where)
     architecture = _architecture(hf, where)
     _refuse_what_we_do_not_run(fields)
     hidden_size, num_heads = fields.count("hidden_size"), fields.count("num_attention_heads")
@@ -95,7 +95,7 @@ def from_hf(
         windows=_windows(architecture, fields, num_layers),
         attention_bias=fields.flag("attention_bias"),
         mlp_bias=fields.flag("mlp_bias"),
-        eos_token_ids=_eos_token_ids(fields, _Fields(generation or {}, where.replace("config", "generation_config"))),
+        eos_token_ids=_eos_token_ids(fields, Fields(generation or {}, where.replace("config", "generation_config"))),
         dtype=dtype,
     )
 
@@ -107,7 +107,7 @@ def checked_kv_heads(num_kv_heads: int, num_heads: int, where: str) -> int:
     return num_kv_heads
 
 
-def _even_head_dim(fields: "_Fields", default: int) -> int:
+def _even_head_dim(fields: "Fields", default: int) -> int:
     head_dim = fields.count("head_dim", default)
     if head_dim % 2:
         raise ModelLoadError(
@@ -116,7 +116,7 @@ def _even_head_dim(fields: "_Fields", default: int) -> int:
     return head_dim
 
 
-class _Fields:
+class Fields:
     """The fields of a JSON object, read by type; one that is missing or of another type is named. null is absent."""
 
     def __init__(self, values: Mapping[str, Any], where: str) -> None:
@@ -165,7 +165,7 @@ def _architecture(hf: Mapping[str, Any], where: str) -> str:
     raise ModelLoadError(f"{where}: the architecture is {given}; supported: {', '.join(HF_ARCHITECTURES)}.{near}")
 
 
-def _refuse_what_we_do_not_run(fields: _Fields) -> None:
+def _refuse_what_we_do_not_run(fields: Fields) -> None:
     if fields.has("quantization_config"):
         raise ModelLoadError(
             f"{fields.where}: the weights are quantised ({shown(fields.values['quantization_config'])}); supported: "
@@ -179,7 +179,7 @@ def _rope(hf: Mapping[str, Any], max_model_len: int, where: str) -> RopeConfig:
     given = hf.get("rope_parameters") or hf.get("rope_scaling") or {}
     if not isinstance(given, Mapping):
         raise ModelLoadError(f"{where}: the rotary embedding is {shown(given)}; expected an object.")
-    fields = _Fields({**hf, **given}, where)
+    fields = Fields({**hf, **given}, where)
     kind = given.get("rope_type", given.get("type", "default"))
     if kind not in ROPE_TYPES or any(isinstance(value, Mapping) for value in given.values()):
         raise ModelLoadError(
@@ -196,7 +196,7 @@ def _rope(hf: Mapping[str, Any], max_model_len: int, where: str) -> RopeConfig:
     return RopeConfig(fields.number("rope_theta", 10_000.0), _scaling(kind, fields, original_max_len, max_model_len))
 
 
-def _scaling(kind: str, fields: _Fields, original_max_len: float, max_model_len: int) -> RopeScaling | None:
+def _scaling(kind: str, fields: Fields, original_max_len: float, max_model_len: int) -> RopeScaling | None:
     match kind:
         case "linear":
             return LinearScaling(fields.number("factor"))
@@ -220,14 +220,14 @@ def _scaling(kind: str, fields: _Fields, original_max_len: float, max_model_len:
     return None
 
 
-def _yarn_magnitude(fields: _Fields, factor: float) -> float:
+def _yarn_magnitude(fields: Fields, factor: float) -> float:
     above, below = fields.number("mscale", 0), fields.number("mscale_all_dim", 0)
     if above and below:
         return yarn_magnitude(factor, above) / yarn_magnitude(factor, below)
     return yarn_magnitude(factor)
 
 
-def _windows(architecture: str, fields: _Fields, num_layers: int) -> tuple[int | None, ...]:
+def _windows(architecture: str, fields: Fields, num_layers: int) -> tuple[int | None, ...]:
     if architecture == "mistral":
         # null is no window; a config without the field means the window that Mistral began with.
         is_null = "sliding_window" in fields.values and not fields.has("sliding_window")
@@ -248,7 +248,7 @@ def _windows(architecture: str, fields: _Fields, num_layers: int) -> tuple[int |
     return tuple(width if kind == "sliding_attention" else None for kind in kinds)
 
 
-def _eos_token_ids(*configs: _Fields) -> tuple[int, ...]:
+def _eos_token_ids(*configs: Fields) -> tuple[int, ...]:
     """The ids of all configs, in order, each once."""
     found: dict[int, None] = {}
     for config in configs:

@@ -76,18 +76,26 @@ def _read_directory(path: Path) -> tuple[ModelConfig, Checkpoint]:
         raise ModelLoadError(f"{path} has no config.json, so it is not a Hugging Face model directory.{hint}")
     generation = path / "generation_config.json"
     config = from_hf(
-        _json_object(path / "config.json"),
-        _json_object(generation) if generation.is_file() else None,
+        read_json_object(path / "config.json"),
+        read_json_object(generation) if generation.is_file() else None,
         where=str(path / "config.json"),
     )
     return config, SafetensorsCheckpoint(path)
 
 
-def _json_object(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> Any:
+    """Raises ModelLoadError where the file is missing or no JSON."""
     try:
-        value = json.loads(path.read_bytes())
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise ModelLoadError(f"{path} cannot be read: {error.strerror}.") from error
     except ValueError as error:
         raise ModelLoadError(f"{path} is not JSON ({error}).") from error
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Raises ModelLoadError where the file is missing or something else."""
+    value = read_json(path)
     if not isinstance(value, dict):
         raise ModelLoadError(f"{path} holds a JSON {type(value).__name__}; expected an object.")
     return value

@@ -13,18 +13,21 @@ from quire.layers.embedding import ParallelLMHead, VocabParallelEmbedding
 from quire.layers.linear import Linear
 from quire.layers.parameter import Packed, Weight
 
-_QUANTIZERS: dict[str, Callable[[torch.Tensor], Packed]] = {
+QUANTIZERS: dict[str, Callable[[torch.Tensor], Packed]] = {
     "int8": kernels.quantize_int8,
     "int4": kernels.quantize_int4,
 }
 
 
-def packer(model: nn.Module, quantization: str | None) -> Callable[[Weight], None] | None:
-    """What `load_weights` is to call with each loaded Weight of `model`; None for nothing. Raises ConfigError
-    where the model's sizes cannot be packed so."""
-    if quantization is None:
+def packer(
+    model: nn.Module, quantization: str | None, *, otherwise: Callable[[torch.Tensor], Packed] | None = None
+) -> Callable[[Weight], None] | None:
+    """What `load_weights` is to call with each loaded Weight of `model`; None for nothing. Where there is no
+    quantization, matrices are packed by `otherwise`, if given. Raises ConfigError where the model's sizes cannot be
+    packed so."""
+    quantize = otherwise if quantization is None else QUANTIZERS[quantization]
+    if quantize is None:
         return None
-    quantize = _QUANTIZERS[quantization]
     multiplied = {module.weight for module in model.modules() if isinstance(module, (Linear, ParallelLMHead))}
     looked_up = {module.weight for module in model.modules() if isinstance(module, VocabParallelEmbedding)}
     if quantization == "int4":

@@ -85,6 +85,10 @@ class SafetensorsFile:
             return data.clone().view(dtype).view(entry.shape)
         return torch.frombuffer(self._map, dtype=dtype, count=count, offset=entry.begin).view(entry.shape)
 
+    def first_bytes(self, name: str, size: int) -> bytes:
+        entry = self.entries[name]
+        return self._map[entry.begin : min(entry.begin + size, entry.end)]
+
     def release(self, name: str) -> None:
         """Gives the pages that hold nothing but this tensor back to the system; they can be read again."""
         entry = self.entries[name]
@@ -172,6 +176,11 @@ class SafetensorsCheckpoint:
     def tensor(self, name: str, dtype: torch.dtype) -> torch.Tensor:  # noqa: ARG002  # nothing here is quantised
         in_file, file = self._file_of[name]
         return file.tensor(in_file)
+
+    def first_bytes(self, name: str, size: int) -> bytes:
+        """As many of the tensor's bytes as it has, `size` at most."""
+        in_file, file = self._file_of[name]
+        return file.first_bytes(in_file, size)
 
     def release(self, name: str) -> None:
         in_file, file = self._file_of[name]

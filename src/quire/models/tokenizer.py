@@ -87,6 +87,33 @@ class Tokenizer:
         ids: list[int] = (self._backend.post_process(encoding) if add_special_tokens else encoding).ids
         return ids
 
+    def encode_all(self, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
+        """`encode` of each text, on all threads; the text gives way where there would be more than `max_tokens`."""
+        room = self._room(max_tokens, is_pair=False)
+        encodings = self._encode_plain_all(texts)
+        for encoding in encodings:
+            encoding.truncate(room)
+        return [self._backend.post_process(encoding).ids for encoding in encodings]
+
+    def encode_pairs(
+        self, first: str, seconds: Sequence[str], max_tokens: int
+    ) -> tuple[list[list[int]], list[list[int]]]:
+        """(ids, types) of `first` with each of `seconds`, as the tokenizer joins two texts; types say which part a
+        token belongs to. Where there would be more than `max_tokens`, the longer of the two gives way."""
+        room = self._room(max_tokens, is_pair=True)
+        pairs = []
+        for second in self._encode_plain_all(seconds):
+            head = self._encode_plain(self._backend, first)
+            head.truncate(max(room // 2, room - len(second)))
+            second.truncate(room - len(head))
+            pairs.append(self._backend.post_process(head, second))
+        return [pair.ids for pair in pairs], [pair.type_ids for pair in pairs]
+
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """Where in `text` each of its tokens begins and ends, in characters; special tokens are not among them."""
+        spans: list[tuple[int, int]] = self._encode_plain(self._backend, text).offsets
+        return spans
+
     def encode_trusted(self, text: str) -> list[int]:
         """The ids of `text` in which special tokens written out count as such. Nothing is added to it."""
         return self._encode_pieces(self._special.split(text))
@@ -168,6 +195,19 @@ class Tokenizer:
                 backend = self._continuing if ids else self._backend
                 ids += self._encode_plain(backend, piece).ids
         return ids
+
+    def _room(self, max_tokens: int, *, is_pair: bool) -> int:
+        """What the special tokens around a text leave of `max_tokens`."""
+        return max(max_tokens - self._backend.num_special_tokens_to_add(is_pair), 0)
+
+    def _encode_plain_all(self, texts: Sequence[str]) -> list[Encoding]:
+        if any(content in text for content in self._spelled for text in texts):
+            return [self._encode_plain(self._backend, text) for text in texts]
+        try:
+            encodings: list[Encoding] = self._backend.encode_batch(list(texts), add_special_tokens=False)
+        except TypeError:
+            return [self._encode_plain(self._backend, text) for text in texts]  # names the one that is no text
+        return encodings
 
     def _encode_plain(self, backend: Backend, text: str) -> Encoding:
         is_spelled = any(content in text for content in self._spelled)

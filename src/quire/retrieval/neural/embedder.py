@@ -1,0 +1,164 @@
+"""Text to vectors: prefix, tokens, an encoder over texts packed without padding, pooling, length one.
+
+Knows nothing of indexes. A text's vector depends on nothing but the text: not on what is embedded beside it, nor on how
+texts fall into batches. Safe to share between threads: one batch runs at a time, on all cores.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+import torch
+
+from quire.errors import ConfigError, InvalidRequestError, shown
+from quire.models.encoders import LoadedEncoder, load_encoder, pack_texts
+from quire.retrieval.embedding import Vectors
+from quire.retrieval.neural.default_model import NAME, find_default_model
+from quire.retrieval.neural.pooling import POOLINGS, Pooling, pool
+from quire.retrieval.neural.sentence_transformers import SentenceConfig, read_sentence_config
+
+TEXTS_PER_ROUND = 256
+"""Tokenized together, on all threads; enough that the length of one text does not decide."""
+
+
+class Embedder:
+    """An embedding model.
+
+    model             a directory, a hub id, or by default all-MiniLM-L6-v2 as it lies on this machine
+    dtype             auto: bfloat16 where the machine multiplies it, else float32
+    quantization      "int8" or "int4": smaller weights, vectors a little off
+    dimensions        keeps so many of a vector's first elements, for models trained to be cut (Matryoshka)
+    max_tokens        reads so many of a text's tokens, at most what the model was made for
+    query_prefix, document_prefix     stand before every text; None: as the model's files say
+    pooling, normalize                None: as the model's files say, else last token for decoders, mean for others
+    max_batch_tokens  computed at once; larger batches do not go faster
+    """
+
+    def __init__(
+        self,
+        model: str | Path = NAME,
+        *,
+        dtype: str = "auto",
+        quantization: str | None = None,
+        revision: str | None = None,
+        dimensions: int | None = None,
+        max_tokens: int | None = None,
+        query_prefix: str | None = None,
+        document_prefix: str | None = None,
+        pooling: Pooling | None = None,
+        normalize: bool | None = None,
+        max_batch_tokens: int = 1024,
+    ) -> None:
+        source = find_default_model() if model == NAME else model
+        self._encoder = load_encoder(source, dtype=dtype, quantization=quantization, revision=revision)
+        says = read_sentence_config(self._encoder.path)
+        self.pooling: Pooling = _pooling(pooling, says, self._encoder)
+        self.normalize = normalize if normalize is not None else says.normalize is not False
+        self.query_prefix = says.query_prefix if query_prefix is None else query_prefix
+        self.document_prefix = says.document_prefix if document_prefix is None else document_prefix
+        self.max_tokens = _max_tokens(max_tokens, says, self._encoder)
+        self.dim = _dimensions(dimensions, self._encoder.hidden_size)
+        self._lower_case = says.lower_case
+        if max_batch_tokens < 1:
+            raise ConfigError(f"max_batch_tokens is {shown(max_batch_tokens)}; allowed: 1 or more.")
+        self._max_batch_tokens = max_batch_tokens
+        self._running = Lock()
+
+    @property
+    def fingerprint(self) -> str:
+        """Differs where the same text would get another vector; rounding (dtype, machine) does not count."""
+        what = (
+            self._encoder.fingerprint,
+            self.pooling,
+            self.normalize,
+            self.query_prefix,
+            self.document_prefix,
+            self.max_tokens,
+            self.dim,
+            self._lower_case,
+        )
+        return hashlib.sha256(repr(what).encode()).hexdigest()
+
+    def embed_documents(self, texts: Sequence[str], *, on_progress: Callable[[int], None] | None = None) -> Vectors:
+        """[len(texts), dim], in their order. `on_progress` hears how many more are done, from time to time."""
+        return self._embed(texts, self.document_prefix, on_progress)
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """[len(texts), dim], in their order."""
+        return self._embed(texts, self.query_prefix, None)
+
+    def _embed(self, texts: Sequence[str], prefix: str, on_progress: Callable[[int], None] | None) -> Vectors:
+        if isinstance(texts, str):
+            raise ConfigError(f"texts is the single text {shown(texts)}; give a list of texts.")
+        vectors = np.empty((len(texts), self.dim), dtype=np.float32)
+        done = 0
+        for begin in range(0, len(texts), TEXTS_PER_ROUND):
+            token_ids = self._tokenize(texts[begin : begin + TEXTS_PER_ROUND], prefix)
+            for batch in _batches(token_ids, self._max_batch_tokens):
+                vectors[done : done + len(batch)] = self._vectors(batch)
+                done += len(batch)
+                if on_progress is not None:
+                    on_progress(len(batch))
+        return vectors
+
+    def _tokenize(self, texts: Sequence[str], prefix: str) -> list[list[int]]:
+        whole = [prefix + text.strip() for text in texts]
+        if self._lower_case:
+            whole = [text.lower() for text in whole]
+        token_ids = self._encoder.tokenizer.encode_all(whole, self.max_tokens)
+        if not all(token_ids):
+            raise InvalidRequestError(
+                f"text {token_ids.index([])} of {len(texts)} is empty, and this model marks no beginning and no end."
+            )
+        return token_ids
+
+    @torch.inference_mode()
+    def _vectors(self, token_ids: list[list[int]]) -> Vectors:
+        texts = pack_texts(token_ids)
+        with self._running:
+            hidden_TD = self._encoder.model(texts)
+        vectors_SD = pool(hidden_TD, texts.starts, self.pooling)[:, : self.dim]
+        if self.normalize:
+            vectors_SD = torch.nn.functional.normalize(vectors_SD, dim=-1)
+        found: Vectors = vectors_SD.numpy()
+        return found
+
+
+def _batches(token_ids: list[list[int]], max_tokens: int) -> Iterator[list[list[int]]]:
+    """Runs of texts that have so many tokens together; a longer text is a run of its own."""
+    batch: list[list[int]] = []
+    size = 0
+    for ids in token_ids:
+        if batch and size + len(ids) > max_tokens:
+            yield batch
+            batch, size = [], 0
+        batch.append(ids)
+        size += len(ids)
+    if batch:
+        yield batch
+
+
+def _pooling(given: Pooling | None, says: SentenceConfig, encoder: LoadedEncoder) -> Pooling:
+    if given is None:
+        return says.pooling or ("last" if encoder.is_causal else "mean")
+    if given not in POOLINGS:
+        raise ConfigError(f"pooling is {shown(given)}; allowed: {', '.join(POOLINGS)}.")
+    return given
+
+
+def _max_tokens(given: int | None, says: SentenceConfig, encoder: LoadedEncoder) -> int:
+    if given is None:
+        return min(says.max_tokens or encoder.max_len, encoder.max_len)
+    if not 3 <= given <= encoder.max_len:
+        raise ConfigError(f"max_tokens is {shown(given)}; allowed: 3 to {encoder.max_len}, the positions of the model.")
+    return given
+
+
+def _dimensions(given: int | None, hidden_size: int) -> int:
+    if given is None:
+        return hidden_size
+    if not 1 <= given <= hidden_size:
+        raise ConfigError(f"dimensions is {shown(given)}; allowed: 1 to {hidden_size}, the width of the model.")
+    return given
