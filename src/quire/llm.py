@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Sequence as SequenceOf
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,9 +29,15 @@ from quire.errors import EngineClosedError, InvalidRequestError, ModelLoadError,
 from quire.models.embedded import EMBEDDED_MODEL, EMBEDDED_NOTE
 from quire.models.tokenizer import Tokenizer
 from quire.observability.progress import GenerationProgress
+from quire.rag.answerer import Answer, AnswerStream, answer_stream, as_messages
+from quire.rag.prompt import GroundedPrompt
+from quire.retrieval.collection import Collection
 from quire.sampling_params import SamplingParams
 
 Message = Mapping[str, Any]
+
+ANSWER_PARAMS = SamplingParams(temperature=0, max_tokens=256)
+"""What answers from a collection are sampled with, unless told otherwise: they quote, so the likeliest word is best."""
 
 
 class LLM:
@@ -116,6 +123,46 @@ class LLM:
             _raise_if_failed(output)
         return [output for output in outputs if isinstance(output, EmbeddingOutput)]
 
+    # ── asking a collection ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def answer(self, question: str | SequenceOf[Message], *, collection: Collection, **how: Any) -> Answer:
+        """Answers from the passages of `collection` that a question, or the last one of a conversation, is about; the
+        marks in the text lead to them. `how` is as in `stream_answer`."""
+        stream = self.stream_answer(question, collection=collection, **how)
+        deque(stream, maxlen=0)
+        return stream.answer
+
+    def stream_answer(
+        self,
+        question: str | SequenceOf[Message],
+        *,
+        collection: Collection,
+        k: int = 4,
+        sampling_params: SamplingParams = ANSWER_PARAMS,
+        max_prompt_tokens: int | None = None,
+        chat_template: str | None = None,
+        **search: Any,
+    ) -> AnswerStream:
+        """Iterate for the text as it comes; `.answer` is what `answer` gives. Leaving early aborts the request.
+
+        k                   passages are shown to the model, as many of them as fit
+        max_prompt_tokens   with passages, instructions and the conversation; None: what the context has room for
+        search              further arguments of `Collection.search`: mode, filter, rerank …
+
+        Raises InvalidRequestError where the last message is no question, or `n` is not 1."""
+        if sampling_params.n != 1:
+            raise InvalidRequestError(f"n is {sampling_params.n}; an answer from a collection is one.", param="n")
+        max_model_len = self._live.max_model_len
+        room = max(1, max_model_len - (sampling_params.max_tokens or max_model_len // 2))
+        return answer_stream(
+            as_messages(question),
+            partial(collection.search, k=k, **search),
+            partial(self._say, sampling_params),
+            self.tokenizer,
+            max_prompt_tokens=room if max_prompt_tokens is None else min(max_prompt_tokens, room),
+            template=chat_template,
+        )
+
     # ── the rest ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
@@ -151,6 +198,10 @@ class LLM:
         if self._engine is None:
             raise EngineClosedError("This LLM was closed; make a new one.")
         return self._engine
+
+    def _say(self, params: SamplingParams, prompt: GroundedPrompt) -> Iterator[str]:
+        for output in self.stream(prompt.token_ids, params):
+            yield from (completion.text for completion in output.outputs)
 
     def _generate(
         self, prompts: SequenceOf[Prompt], params: list[SamplingParams], use_tqdm: bool

@@ -153,6 +153,10 @@ class Tokenizer:
             unmark(piece, sentinel) if isinstance(piece, str) else piece for piece in self._special.split(text)
         )
 
+    def template_variables(self, template: str | None = None) -> frozenset[str]:
+        """The names that the chat template, or `template`, asks its caller for: `messages`, perhaps `documents`."""
+        return self._template(template).variables
+
     def bad_word_ids(self, words: Iterable[str]) -> list[list[int]]:
         """The token ids that each of `words` is at the start of a text and after a space."""
         ways = (self.encode(way, add_special_tokens=False) for word in words for way in (word, " " + word.lstrip()))
