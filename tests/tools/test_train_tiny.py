@@ -1,13 +1,22 @@
 """The lessons that quire-tiny learns from: answers stand in the passage they cite, and what is held out stays out."""
 
 import random
+from itertools import pairwise
 
 import pytest
+import torch
+from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
-from tools.train_tiny import chat, corpora, data, evaluate, reading, tokenizer
+from quire.bench import quality
+from quire.models.embedded import EMBEDDED_MODEL
+from tools.train_tiny import chat, cloze, corpora, data, evaluate, reading, tokenizer
+from tools.train_tiny.exchange import load_exported, tensors
 from tools.train_tiny.invented import Invented, Pairs, held_out
-from tools.train_tiny.lessons import REFUSAL, Passage, compose
+from tools.train_tiny.lessons import REFUSAL, Passage, Refusals, compose
+from tools.train_tiny.model import Network, Shape
+from tools.train_tiny.muon import Muon
+from tools.train_tiny.recipe import COURSES, STAGES, Stage
 
 ARTICLE = corpora.Article(
     "Rivers",
@@ -27,14 +36,20 @@ SOURCES = {
     "plain text": reading.PlainText([[text for text, _ in ARTICLE.paragraphs]]),
     "sentences": reading.Sentences(PAIRS),
     "about quire": chat.AboutQuire(),
+    "disguised": reading.Squad([ARTICLE], disguise=1.0),
+    "cloze": cloze.Cloze([[text for text, _ in ARTICLE.paragraphs]]),
 }
-SHARES = {"invented": 2, "copy": 1, "chat": 1}
+STAGE = Stage(0, [128], {"invented": 2, "copy": 1, "chat": 1})
+LATE = Stage(0, [128], {}, Refusals(0.05), emphasis=(3.0, 4.0))
 CORPORA = corpora.Corpora([ARTICLE], PAIRS, *[[[text for text, _ in ARTICLE.paragraphs]]] * 3)
+
+
+START = [torch.randn(shape, generator=torch.Generator().manual_seed(1)) for shape in [(24, 16), (24, 16), (16, 40)]]
 
 
 @pytest.fixture(scope="module")
 def rows():
-    trained = tokenizer.train(["Some text to learn [1] from, 1843.\n"] * 3, vocab_size=300)
+    trained = tokenizer.train(["Some text to learn from, 1843. [1] [2] [3] [4] [5]\n"] * 3, vocab_size=310)
     return data.RowBuilder(trained, CORPORA, seed=3)
 
 
@@ -48,7 +63,7 @@ def test_every_answer_stands_in_its_passage(name):
 def test_a_lesson_cites_the_passage_that_answers_and_refuses_what_none_does():
     passages = [Passage("Ann is here.", [("Who is here?", "Ann")]), Passage("Bob is away.", [("Who is away?", "Bob")])]
     foreign = [Passage("Cy sleeps.", [("Who sleeps?", "Cy")])]
-    lesson = compose(random.Random(0), passages, foreign, refusals=1.0)
+    lesson = compose(random.Random(0), passages, foreign, Refusals(1.0))
     replies = {turn.question: turn.reply for turn in lesson.turns}
     ann, bob = (lesson.passages.index(passage.text) + 1 for passage in passages)
     assert replies == {"Who is here?": f"Ann [{ann}]", "Who is away?": f"Bob [{bob}]", "Who sleeps?": REFUSAL}
@@ -80,14 +95,14 @@ def test_wikitext_is_read_as_it_was_written():
 
 
 def test_batches_depend_on_seed_step_and_worker_alone(rows):
-    first, again = (rows.batch(5, 0, 4, 128, SHARES) for _ in range(2))
+    first, again = (rows.batch(5, 0, 4, 128, STAGE) for _ in range(2))
     assert (first[0] == again[0]).all()
     assert (first[1] == again[1]).all()
-    assert not (first[0] == rows.batch(5, 1, 4, 128, SHARES)[0]).all()
+    assert not (first[0] == rows.batch(5, 1, 4, 128, STAGE)[0]).all()
 
 
 def test_full_weight_lies_on_the_answers_and_their_ends_alone(rows):
-    row = rows.row(random.Random(1), "invented", 512)
+    row = rows.row(random.Random(1), "invented", 512, STAGE)
     taught = [token for token, weight in zip(row.ids, row.weights, strict=True) if weight == 1]
     replies = rows.tokenizer.decode(taught, skip_special_tokens=False).split("<|end|>")[:-1]
     text = rows.tokenizer.decode(row.ids, skip_special_tokens=False)
@@ -97,7 +112,7 @@ def test_full_weight_lies_on_the_answers_and_their_ends_alone(rows):
 
 
 def test_copy_rows_ask_for_every_token_but_the_first_of_each_run(rows):
-    row = rows.row(random.Random(2), "copy", 128)
+    row = rows.row(random.Random(2), "copy", 128, STAGE)
     taught = [index for index, weight in enumerate(row.weights) if weight]
     assert taught
     for index in taught:
@@ -122,3 +137,106 @@ def test_scores_as_squad_counts_them():
 def test_word_overlap_picks_the_sentence_that_shares_most():
     case = evaluate.Case(["Cats sleep. Dogs bark at night.", "Birds sing."], "What do dogs do at night?", ["bark"], 0)
     assert evaluate.most_overlap(case) == evaluate.Reply("Dogs bark at night.", 0)
+
+
+def test_a_cloze_question_shares_no_word_with_its_answer_and_asks_for_what_it_is():
+    text = "In 1843 the old bridge over the river was built by Ada Moor because the ferry had sunk in a storm."
+    asked = {pair for seed in range(300) for pair in cloze.cloze_questions(random.Random(seed), text, 4)}
+    starts = {answer: {question.split()[0] for question, found in asked if found == answer} for _, answer in asked}
+    assert starts["1843"] <= {"When", "In", "What"}
+    assert starts["Ada Moor"] <= {"Who", "By", "Which", "What"}
+    assert starts["the ferry had sunk in a storm"] <= {"Why", "For"}
+    for question, answer in asked:
+        assert not reading.words_of(answer) & reading.words_of(question.partition(" ")[2])
+
+
+def test_disguise_changes_names_and_numbers_everywhere_alike():
+    text = ARTICLE.paragraphs[0][0]
+    groups = [SOURCES["disguised"].group(random.Random(seed), 1, 40) for seed in range(40)]
+    asked = [(passage.text, *pair) for group in groups for passage in group for pair in passage.questions]
+    assert any(answer != "Ada Moor" for _, _, answer in asked)
+    assert any("1843" not in shown and "18" in shown for shown, _, _ in asked)
+    assert all(answer in shown and len(shown.split()) == len(text.split()) for shown, _, answer in asked)
+
+
+def test_a_located_passage_is_named_by_its_number_alone():
+    source = cloze.Located(SOURCES["squad"])
+    lesson = compose(random.Random(0), source.group(random.Random(1), 2, 40), [], Refusals(0.0))
+    assert lesson.turns
+    for turn in lesson.turns:
+        assert turn.reply == f"[{turn.source + 1}]"
+        assert reading.words_of(turn.question.removeprefix("Which passage: ")) & reading.words_of(
+            lesson.passages[turn.source]
+        )
+
+
+def test_rows_of_marks_copy_from_the_passage_they_name(rows):
+    row = rows.row(random.Random(4), "marks", 256, LATE)
+    user, assistant, end = (rows.special[name] for name in ("<|user|>", "<|assistant|>", "<|end|>"))
+    shown, *turns = split(row.ids, user)
+    numbers = {rows.encode(f"[{n}]")[0]: n for n in range(1, 6)}
+    starts = [index for index, token in enumerate(shown) if token in numbers][:5]
+    assert len(turns) > 3
+    for turn in turns:
+        known, said = split(turn, assistant)
+        *answer, _, mark, last = said
+        place = shown.index(known[0])
+        assert last == end
+        assert shown[place : place + len(known) - 1 + len(answer)] == known[:-1] + answer
+        assert numbers[mark] == sum(start < place for start in starts)
+
+
+def split(ids, mark):
+    """The runs of ids between marks."""
+    edges = [-1, *(index for index, token in enumerate(ids) if token == mark), len(ids)]
+    return [ids[start + 1 : stop] for start, stop in pairwise(edges)]
+
+
+def test_the_first_token_and_the_citation_weigh_most_in_the_second_course(rows):
+    row = rows.row(random.Random(1), "invented", 512, LATE)
+    heavy = {rows.tokenizer.decode([token]) for token, weight in zip(row.ids, row.weights, strict=True) if weight == 4}
+    assert heavy
+    assert all(token[0] == "[" for token in heavy)
+    assert row.weights.count(3.0) == row.weights.count(4.0)
+
+
+def test_courses_follow_on_each_other_and_end_at_rest():
+    assert [stage.start for stage in STAGES] == sorted({stage.start for stage in STAGES})
+    first, second = COURSES["first"], COURSES["second"]
+    assert first.end == second.start
+    for course in (first, second):
+        assert course.learning_rate(course.start) == course.peak / course.warmup
+        assert course.learning_rate(course.start + course.warmup) == course.peak
+        assert course.learning_rate(course.end) == 0.0
+
+
+def test_an_exported_network_can_be_trained_on(tmp_path):
+    torch.manual_seed(0)
+    network, again = (Network(Shape(vocab_size=64, hidden_size=32, num_layers=2)) for _ in range(2))
+    save_file(tensors(network), tmp_path / "model.safetensors")
+    load_exported(again, tmp_path)
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor.to(torch.bfloat16).float()), name
+
+
+def test_the_optimizer_of_matrices_is_torch_s_but_for_rounding():
+    torch.manual_seed(0)
+    ours, theirs = ([torch.nn.Parameter(matrix.clone()) for matrix in START] for _ in range(2))
+    optimizers = (
+        Muon(ours, lr=1e-2, weight_decay=0.1),
+        torch.optim.Muon(theirs, lr=1e-2, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+    )
+    for _ in range(3):
+        for one, other in zip(ours, theirs, strict=True):
+            one.grad = torch.randn_like(one)
+            other.grad = one.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for one, other, start in zip(ours, theirs, START, strict=True):
+        assert (one - other).norm() < 0.03 * (one - start).norm()
+
+
+def test_the_benchmark_of_quality_asks_about_what_is_held_out():
+    assert len(quality.HELD_OUT_TITLES) == corpora.HELD_OUT_ARTICLES
+    card = (EMBEDDED_MODEL / "README.md").read_text()
+    assert all(f"*{title}*" in card for title in quality.HELD_OUT_TITLES)

@@ -8,7 +8,6 @@ on its arguments and the seed, so a run that was stopped goes on where it was.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +15,12 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from . import chat
+from .cloze import Cloze, Located, cloze_questions
 from .corpora import Corpora
 from .invented import Invented, Pairs
-from .lessons import Lesson, Passage, Source, compose
+from .lessons import Lesson, Passage, Refusals, Source, compose
 from .reading import PlainText, Sentences, Squad
+from .recipe import Stage
 from .tokenizer import ASSISTANT, END, END_OF_TEXT, SYSTEM, USER
 
 CONTEXT_WEIGHT, CONTEXT_SHARE = 0.4, 0.25  # of passages and questions
@@ -47,25 +48,32 @@ class RowBuilder:
         self.tokenizer = tokenizer
         self.seed = seed
         self.special = {text: tokenizer.token_to_id(text) for text in (SYSTEM, USER, ASSISTANT, END, END_OF_TEXT)}
+        marks = {self.encode(f"[{number}]")[0] for number in range(1, 10)}
+        self.words = [i for i in range(len(self.special), tokenizer.get_vocab_size()) if i not in marks]
         self.corpora = corpora
         self.sources: dict[str, Source] = {
             "invented": Invented(evaluation),
             "pairs": Pairs(),
             "squad": Squad(corpora.squad),
+            "disguised": Squad(corpora.squad, disguise=0.7),
+            "cloze_wikipedia": Cloze([*corpora.wikitext, *([text for text, _ in a.paragraphs] for a in corpora.squad)]),
+            "cloze_docs": Cloze([*corpora.documentation, *corpora.pubmed]),
             "wikitext": PlainText(corpora.wikitext),
             "docs": PlainText(corpora.documentation),
             "pubmed": PlainText(corpora.pubmed),
             "sentences": Sentences(corpora.sentence_questions),
             "quire": chat.AboutQuire(),
         }
+        for name in ("disguised", "cloze_wikipedia", "cloze_docs"):
+            self.sources[f"located_{name}"] = Located(self.sources[name])
 
     def batch(
-        self, step: int, worker: int, num_rows: int, length: int, shares: Mapping[str, int]
+        self, step: int, worker: int, num_rows: int, length: int, stage: Stage
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Ids [B, length + 1] and the weight of predicting ids[:, 1:]; `shares`: how often each kind of row comes."""
+        """Ids [B, length + 1] and the weight of predicting ids[:, 1:]."""
         rng = random.Random(f"{self.seed}/{step}/{worker}")
-        kinds = rng.choices(list(shares), list(shares.values()), k=num_rows)
-        return self.pad([self.row(rng, kind, length + 1) for kind in kinds], length + 1)
+        kinds = rng.choices(list(stage.shares), list(stage.shares.values()), k=num_rows)
+        return self.pad([self.row(rng, kind, length + 1, stage) for kind in kinds], length + 1)
 
     def pad(self, rows: list[Row], length: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         ids = np.full((len(rows), length), self.special[END_OF_TEXT], dtype=np.int64)
@@ -75,29 +83,35 @@ class RowBuilder:
             weights[index, : len(row.ids)] = row.weights
         return ids, weights[:, 1:]
 
-    def row(self, rng: random.Random, kind: str, length: int) -> Row:
+    def row(self, rng: random.Random, kind: str, length: int, stage: Stage) -> Row:
         if kind == "text":
             return self._text_row(rng, length)
         if kind == "chat":
             return self._chat_row(rng, length)
         if kind == "copy":
             return self._copy_row(rng, length)
+        if kind == "marks":
+            return self._marks_row(rng, length)
         while True:
-            row = self._lesson_row(rng, self.lesson(rng, kind, length), length)
+            row = self._lesson_row(rng, self.lesson(rng, kind, length, stage), length, stage)
             if row is not None:
                 return row
 
-    def lesson(self, rng: random.Random, kind: str, length: int) -> Lesson:
+    def lesson(self, rng: random.Random, kind: str, length: int, stage: Stage) -> Lesson:
         source = self.sources[kind]
         count = rng.randint(*next(span for size, span in NUM_PASSAGES.items() if length <= size + 1))
-        max_words = int(0.42 * length / count)
+        max_words = int(stage.reading * length / count)
         passages = source.group(rng, count, max_words)
+        if kind == "disguised":  # people asked about few of the sentences; rules ask about the rest
+            passages = [
+                Passage(p.text, p.questions + cloze_questions(rng, p.text, stage.more_questions)) for p in passages
+            ]
         if kind == "quire":
             others = self.sources["docs"].group(rng, max(1, count - 1), max_words)
             passages = passages[: rng.randint(1, 2)] + [Passage(other.text) for other in others][: count - 1]
-        return compose(rng, passages, source.group(rng, 2, max_words))
+        return compose(rng, passages, source.group(rng, 2, max_words), stage.refusals)
 
-    def _lesson_row(self, rng: random.Random, lesson: Lesson, length: int) -> Row | None:
+    def _lesson_row(self, rng: random.Random, lesson: Lesson, length: int, stage: Stage) -> Row | None:
         """The passages, then as many questions as fit; None if there is no room for any."""
         in_user_turn = rng.random() < 0.15
         header = rng.choice(HEADERS) if rng.random() < 0.3 else ""
@@ -105,10 +119,12 @@ class RowBuilder:
         row = self._turn(rng, SYSTEM, system) if system else Row([], [])
         answered = 0
         for turn in lesson.turns:
-            question = (
-                f"{lesson.numbered}\n\nQuestion: {turn.question}" if in_user_turn and not answered else turn.question
-            )
-            more = join(self._turn(rng, USER, question), self._turn(rng, ASSISTANT, turn.reply))
+            asked = without_words(rng, turn.question) if rng.random() < stage.noise else turn.question
+            question = f"{lesson.numbered}\n\nQuestion: {asked}" if in_user_turn and not answered else asked
+            reply = self._turn(rng, ASSISTANT, turn.reply)
+            if turn.source is not None:
+                reply = emphasised(reply, stage.emphasis)
+            more = join(self._turn(rng, USER, question), reply)
             if len(row.ids) + len(more.ids) <= length:
                 row = join(row, more)
                 answered += 1
@@ -154,9 +170,50 @@ class RowBuilder:
         again = [token for run in rng.sample(runs, num_runs) for token in run]
         return join(shown, Row(again, [float(index % size > 0) for index in range(len(again))]))
 
+    def _marks_row(self, rng: random.Random, length: int) -> Row:
+        """Passages of random tokens; from one or two of them in a row, those that follow and the number of the passage:
+        the least in which citing can be learnt, and much of it."""
+        count = rng.randint(2, 5)
+        size = (length // 3) // count - 2
+        tokens = rng.sample(self.words, count * size)
+        passages = [tokens[start : start + size] for start in range(0, count * size, size)]
+        marks = [self.encode(f"[{number}]") for number in range(1, count + 1)]
+        line = self.encode("\n")
+        shown = [token for mark, passage in zip(marks, passages, strict=True) for token in (*mark, *passage, *line)]
+        row = Row([self.special[SYSTEM], *shown, self.special[END]], [0.0] * (len(shown) + 2))
+        while True:
+            index, start, known, wanted = (
+                rng.randrange(count),
+                rng.randrange(size - 3),
+                rng.randint(1, 2),
+                rng.randint(1, 3),
+            )
+            asked, answer = passages[index][start : start + known], passages[index][start + known :][:wanted]
+            ids = [self.special[USER], *asked, self.special[END], self.special[ASSISTANT]]
+            reply = [*answer, *self.encode(" [1]")[:-1], *marks[index], self.special[END]]
+            if len(row.ids) + len(ids) + len(reply) > length:
+                return row
+            weights = [1.0] * len(answer) + [0.2] * (len(reply) - len(answer) - 2) + [4.0, 0.2]
+            row = join(row, Row(ids + reply, [0.0] * len(ids) + weights))
+
     def encode(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
         return ids
+
+
+def emphasised(reply: Row, emphasis: tuple[float, float]) -> Row:
+    """More weight on the first token of an answer and on its citation, the last but one."""
+    weights = list(reply.weights)
+    weights[1], weights[-2] = max(weights[1], emphasis[0]), emphasis[1]
+    return Row(reply.ids, weights)
+
+
+def without_words(rng: random.Random, question: str) -> str:
+    """One or two words less, never the first."""
+    words = question.split()
+    for _ in range(min(rng.randint(1, 2), len(words) - 4)):
+        del words[rng.randrange(1, len(words))]
+    return " ".join(words)
 
 
 def join(first: Row, second: Row) -> Row:
@@ -171,7 +228,7 @@ def vocabulary_texts(corpora: Corpora, seed: int) -> list[str]:
     texts += [text for document in corpora.wikitext for text in document]
     texts += [text for document in rng.sample(corpora.documentation, 400) for text in document]
     texts += [text for document in rng.sample(corpora.pubmed, 100) for text in document]
-    lessons = [compose(rng, Invented().group(rng, 4, 30), []) for _ in range(1500)]
+    lessons = [compose(rng, Invented().group(rng, 4, 30), [], Refusals(0.0)) for _ in range(1500)]
     texts += [f"{lesson.numbered}\n{turn.question} {turn.reply}" for lesson in lessons for turn in lesson.turns[:2]]
     facts = [fact["text"] for fact in chat.FACTS] + [part for pair in chat.SMALL_TALK for part in pair]
     return texts + facts * 8 + [chat.story(rng) for _ in range(300)]

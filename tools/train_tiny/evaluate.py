@@ -2,7 +2,7 @@
 
 Every question comes with the passage that answers it and three that do not, in random order. Beside the model stand
 the same network untrained and a rule without learning: the sentence that shares most words with the question. Prints a
-table for people and ends with one JSON line. Answers are compared as SQuAD does (no case, punctuation or articles).
+table for people and ends with one JSON line. Answers are compared as `quire bench quality` does, which is SQuAD's way.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ import math
 import os
 import random
 import re
-import string
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,8 @@ from typing import Any
 
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen3Config, Qwen3ForCausalLM
+
+from quire.bench.quality import normal_words, token_f1
 
 from . import corpora
 from .invented import Invented
@@ -127,17 +127,6 @@ def most_overlap(case: Case) -> Reply:
     sentences = [(part, index) for index, text in enumerate(case.passages) for part in corpora.sentences(text)]
     text, index = max(sentences, key=lambda pair: len(words_of(pair[0]) & words_of(case.question)))
     return Reply(text, index)
-
-
-def normal_words(text: str) -> list[str]:
-    text = "".join(" " if char in string.punctuation else char for char in text.lower())
-    return [word for word in text.split() if word not in ("a", "an", "the")]
-
-
-def token_f1(answer: str, accepted: str) -> float:
-    given, wanted = normal_words(answer), normal_words(accepted)
-    common = sum((Counter(given) & Counter(wanted)).values())
-    return 2 * common / (len(given) + len(wanted)) if common else 0.0
 
 
 def score(cases: list[Case], replies: list[Reply]) -> dict[str, float]:

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
-from torch import Tensor
 from transformers import Qwen3ForCausalLM
 
+from .exchange import tensors
 from .model import Network, Shape
 from .plot import plot_losses
 from .tokenizer import ASSISTANT, END, END_OF_TEXT, SPECIAL, SYSTEM, USER
@@ -46,27 +46,6 @@ def load_checkpoint(path: Path) -> Network:
     network = Network(Shape(**state["shape"]))
     network.load_state_dict(state["network"])
     return network.eval()
-
-
-def tensors(network: Network) -> dict[str, Tensor]:
-    """Under Qwen3's names, in bfloat16; the fused projections are taken apart."""
-    shape = network.shape
-    rows = [shape.num_heads * shape.head_dim, shape.num_kv_heads * shape.head_dim, shape.num_kv_heads * shape.head_dim]
-    found = {"model.embed_tokens.weight": network.embed_tokens.weight, "model.norm.weight": network.norm.weight}
-    for index, layer in enumerate(network.typed_layers()):
-        attention = layer.attention
-        q, k, v = attention.qkv_proj.weight.split(rows)
-        gate, up = layer.gate_up_proj.weight.chunk(2)
-        parts = {
-            "input_layernorm": layer.input_layernorm.weight,
-            "self_attn.q_proj": q, "self_attn.k_proj": k, "self_attn.v_proj": v,
-            "self_attn.o_proj": attention.o_proj.weight,
-            "self_attn.q_norm": attention.q_norm.weight, "self_attn.k_norm": attention.k_norm.weight,
-            "post_attention_layernorm": layer.post_attention_layernorm.weight,
-            "mlp.gate_proj": gate, "mlp.up_proj": up, "mlp.down_proj": layer.down_proj.weight,
-        }  # fmt: skip
-        found |= {f"model.layers.{index}.{name}.weight": tensor for name, tensor in parts.items()}
-    return {name: tensor.detach().to(torch.bfloat16).contiguous() for name, tensor in found.items()}
 
 
 def model_config(shape: Shape, end: int, end_of_text: int) -> dict[str, Any]:

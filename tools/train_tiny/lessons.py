@@ -17,7 +17,8 @@ REFUSAL = "The passages do not say."
 @dataclass(frozen=True)
 class Passage:
     text: str
-    questions: list[tuple[str, str]] = field(default_factory=list)  # (question, answer that the text contains)
+    questions: list[tuple[str, str]] = field(default_factory=list)
+    """(question, answer that the text contains, or nothing: then the number alone is the reply)"""
     unanswerable: list[str] = field(default_factory=list)  # about this text, but it does not say
 
 
@@ -29,7 +30,7 @@ class Turn:
 
     @property
     def reply(self) -> str:
-        return REFUSAL if self.source is None else f"{self.answer} [{self.source + 1}]"
+        return REFUSAL if self.source is None else f"{self.answer} [{self.source + 1}]".lstrip()
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,17 @@ class Source(Protocol):
         """About `count` passages that resemble each other, none of more than about `max_words` words."""
 
 
-def compose(rng: random.Random, passages: list[Passage], foreign: list[Passage], refusals: float = 0.12) -> Lesson:
+@dataclass(frozen=True)
+class Refusals:
+    """How many questions that the passages do not answer are asked beside those they do: `share` of them, and between
+    `low` and `high` more, then rounded."""
+
+    share: float
+    low: float = -0.5
+    high: float = 0.5
+
+
+def compose(rng: random.Random, passages: list[Passage], foreign: list[Passage], refusals: Refusals) -> Lesson:
     """Number the passages in random order and ask everything they answer, and some of what they do not."""
     order = rng.sample(passages, len(passages))
     turns = [
@@ -57,6 +68,7 @@ def compose(rng: random.Random, passages: list[Passage], foreign: list[Passage],
     missing = [question for passage in order for question in passage.unanswerable]
     missing += [question for passage in foreign for question, answer in passage.questions if answer not in text]
     rng.shuffle(missing)
-    turns += [Turn(question, "", None) for question in missing[: round(refusals * len(turns) + rng.random() * 0.9)]]
+    num_refusals = max(0, round(refusals.share * len(turns) + rng.uniform(refusals.low, refusals.high)))
+    turns += [Turn(question, "", None) for question in missing[:num_refusals]]
     rng.shuffle(turns)
     return Lesson([passage.text for passage in order], turns)

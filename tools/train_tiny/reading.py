@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 
 from .corpora import Article, sentences
+from .disguise import disguised
 from .lessons import Passage
 
 YEAR = re.compile(r"\b[12]\d{3}\b")
@@ -50,17 +51,28 @@ def supporting(parts: Sequence[str], question: str, answer: str) -> int | None:
 
 
 class Squad:
-    """Questions that people asked about Wikipedia paragraphs; the passages of a group are mostly of one article."""
+    """Questions that people asked about Wikipedia paragraphs; the passages of a group are mostly of one article.
 
-    def __init__(self, articles: list[Article]) -> None:
+    `disguise` is the share of groups whose names and numbers are replaced.
+    """
+
+    def __init__(self, articles: list[Article], disguise: float = 0.0) -> None:
         self.articles = articles
+        self.disguise = disguise
 
     def group(self, rng: random.Random, count: int, max_words: int) -> list[Passage]:
         own = rng.choice(self.articles).paragraphs
         other = rng.choice(self.articles).paragraphs
         num_own = min(len(own), rng.randint(1, count))
         chosen = rng.sample(own, num_own) + rng.sample(other, min(len(other), count - num_own))
-        return [self._passage(rng, text, questions, max_words) for text, questions in chosen]
+        passages = [self._passage(rng, text, questions, max_words) for text, questions in chosen]
+        if not self.disguise or rng.random() >= self.disguise:
+            return passages
+        rewrite = disguised(rng, [passage.text for passage in passages])
+        return [
+            Passage(rewrite(p.text), [(rewrite(question), rewrite(answer)) for question, answer in p.questions])
+            for p in passages
+        ]
 
     def _passage(
         self, rng: random.Random, text: str, questions: list[tuple[str, list[str]]], max_words: int

@@ -1,17 +1,17 @@
 """What is trained on when: batch size, learning rate, length of rows and shares of lessons, by step.
 
-Knows nothing of how rows are made or steps are taken. Invariant: before the decay begins, nothing here depends on how
-long the run will be.
+There are two courses: the first starts from random weights, the second from the first's result with new state in the
+optimizers. Knows nothing of how rows are made or steps are taken. Invariant: before the decay begins, nothing here
+depends on how long a course will be.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .lessons import Refusals
+
 TOKENS_PER_STEP = 4096  # of all workers together
-LEARNING_RATE = 2e-3
-STEPS, DECAY_STEPS = 2498, 500
-WARMUP_STEPS = 200
 READING = {
     "invented": 34,
     "squad": 22,
@@ -27,13 +27,73 @@ COPYING = {"copy": 36, "pairs": 24, "invented": 24, "squad": 8, "quire": 2, "tex
 BOTH = {name: READING.get(name, 0) + COPYING.get(name, 0) // 6 for name in {**READING, **COPYING}}
 
 
+# The second course: real questions above all. Disguised SQuAD and cloze questions teach where to look, by the words of
+# the question, and what to quote, by its question word.
+ANSWERING = {
+    "disguised": 30,
+    "cloze_wikipedia": 20,
+    "cloze_docs": 10,
+    "sentences": 6,
+    "invented": 18,
+    "pairs": 3,
+    "quire": 5,
+    "text": 4,
+    "chat": 3,
+    "copy": 1,
+}
+
+
+# Where to look, before what to quote: much of citing, and of finding a passage by words of it.
+LOCATING = {
+    "marks": 26,
+    "located_disguised": 22,
+    "located_cloze_wikipedia": 12,
+    "located_cloze_docs": 6,
+    "disguised": 12,
+    "invented": 12,
+    "pairs": 6,
+    "quire": 2,
+    "text": 2,
+}
+READY = ANSWERING | {"marks": 6, "located_disguised": 8, "located_cloze_wikipedia": 4, "copy": 0}
+
+MANY_REFUSALS, FEW_REFUSALS = Refusals(0.12, 0.0, 0.9), Refusals(0.05)
+EMPHASIS = (3.0, 4.0)
+
+
 @dataclass(frozen=True)
 class Stage:
-    """From step `start` on, rows have these lengths in turn, and the kinds of data.py come in these shares."""
+    """From step `start` on, rows have these lengths in turn, and the kinds of data.py come in these shares.
+
+    `emphasis`: weights of an answer's first token, which decides where to read, and of its citation; `noise`: share of
+    questions that lose a word or two; `reading`: words of the passages per token of a row (the rest is questions);
+    `more_questions`: made by rule about a passage that people asked about.
+    """
 
     start: int
     lengths: list[int]
     shares: dict[str, int]
+    refusals: Refusals = MANY_REFUSALS
+    emphasis: tuple[float, float] = (1.0, 1.0)
+    noise: float = 0.0
+    reading: float = 0.42
+    more_questions: int = 2
+
+
+@dataclass(frozen=True)
+class Course:
+    """Steps from `start` to `end` with a learning rate of their own, that rises for `warmup` steps and falls to zero
+    over the last `decay`."""
+
+    start: int
+    end: int
+    warmup: int
+    decay: int
+    peak: float
+
+    def learning_rate(self, step: int) -> float:
+        rising, falling = (step - self.start + 1) / self.warmup, (self.end - step) / self.decay
+        return self.peak * min(1.0, rising, max(0.0, falling))
 
 
 # Short rows first, and much of bare copying: what answers is built on it, and it is learnt there soonest.
@@ -43,12 +103,16 @@ STAGES = [
     Stage(1100, [128, 256], BOTH),
     Stage(1500, [128, 256, 256, 512], BOTH),
     Stage(1848, [256, 512, 512, 1024], BOTH),
+    Stage(2498, [256, 256, 256, 512], ANSWERING, FEW_REFUSALS, EMPHASIS, noise=0.15),
+    Stage(2643, [384, 384, 512], ANSWERING, FEW_REFUSALS, EMPHASIS, noise=0.15, reading=0.26, more_questions=3),
+    Stage(2774, [192], LOCATING, FEW_REFUSALS, EMPHASIS, noise=0.1, reading=0.25),
+    Stage(2994, [192, 256, 384], READY, FEW_REFUSALS, EMPHASIS, noise=0.1, reading=0.28),
 ]
+COURSES = {
+    "first": Course(0, 2498, warmup=200, decay=500, peak=2e-3),
+    "second": Course(2498, 3290, warmup=100, decay=320, peak=1.5e-3),
+}
 
 
 def stage_of(step: int) -> Stage:
     return next(stage for stage in reversed(STAGES) if step >= stage.start)
-
-
-def learning_rate(step: int, steps: int, decay: int) -> float:
-    return LEARNING_RATE * min(1.0, (step + 1) / WARMUP_STEPS, max(0.0, (steps - step) / decay))

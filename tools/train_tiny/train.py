@@ -1,19 +1,22 @@
 """Trains quire-tiny on a CPU: `python -m tools.train_tiny.train --data DIR --out DIR`.
 
 Writes to --out: tokenizer.json, checkpoint.pt (replaced atomically every few minutes; `--resume` goes on from it) and
-log.jsonl. The learning rate warms up, stays, and falls linearly to zero over the last `--decay` steps; before these it
-does not depend on `--steps`, so a run may be ended early from any checkpoint. Each worker is a process with one thread
-and a part of every batch: matrices this small gain nothing from more threads. It knows nothing of the exported format.
+log.jsonl. The first course starts from random weights, the second from a model directory (`--start`). The learning
+rate warms up, stays, and falls linearly to zero over the last `--decay` steps; before these it does not depend on
+`--end`, so a course may be ended early from any checkpoint. Each worker is a process with one thread and a part of
+every batch: matrices this small gain nothing from more threads.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
 import math
 import os
 import random
+import shutil
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -28,11 +31,14 @@ from torch.nn import functional
 
 from . import corpora
 from .data import RowBuilder, vocabulary_texts
+from .exchange import load_exported
 from .model import Network, Shape
-from .recipe import DECAY_STEPS, LEARNING_RATE, STEPS, TOKENS_PER_STEP, learning_rate, stage_of
+from .muon import Muon
+from .recipe import COURSES, STAGES, TOKENS_PER_STEP, Course, stage_of
 from .tokenizer import train as train_tokenizer
 
 VALIDATION_KINDS = ["invented", "squad", "text"]
+VALIDATION = STAGES[0]  # the same questions in both courses
 
 
 @dataclasses.dataclass
@@ -47,21 +53,27 @@ def optimizers(network: Network) -> list[torch.optim.Optimizer]:
     norms = [p for p in network.parameters() if p.ndim == 1]
     rest = [{"params": [network.embed_tokens.weight], "weight_decay": 0.01}, {"params": norms, "weight_decay": 0.0}]
     return [
-        torch.optim.Muon(matrices, lr=LEARNING_RATE, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(rest, lr=LEARNING_RATE, betas=(0.9, 0.98), fused=True),
+        Muon(matrices, lr=1e-3, weight_decay=0.05),
+        torch.optim.AdamW(rest, lr=1e-3, betas=(0.9, 0.98), fused=True),
     ]
+
+
+@functools.cache
+def fast_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 itself; where it does not, float32 is several times as fast."""
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 
 def losses(network: Network, forward: torch.nn.Module, ids: np.ndarray, weights: np.ndarray) -> Losses:
     """Weighted next-token loss; logits are taken only where a weight asks for them."""
     ids_BT, weights_BT = torch.from_numpy(ids), torch.from_numpy(weights)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=fast_bfloat16()):
         hidden_BTD = forward(ids_BT[:, :-1])
         chosen = weights_BT > 0
         logits_RV = network.logits(hidden_BTD[chosen])
     each_R = functional.cross_entropy(logits_RV.float(), ids_BT[:, 1:][chosen], reduction="none")
     weights_R = weights_BT[chosen]
-    answers = each_R.detach()[weights_R == 1].mean()
+    answers = each_R.detach()[weights_R >= 1].mean()
     return Losses(answers, (each_R * weights_R).sum() / weights_R.sum())
 
 
@@ -70,7 +82,7 @@ def validate(network: Network, rows: RowBuilder) -> dict[str, float]:
     result = {}
     for kind in VALIDATION_KINDS:
         rng = random.Random(kind)
-        ids, weights = rows.pad([rows.row(rng, kind, 257) for _ in range(24)], 257)
+        ids, weights = rows.pad([rows.row(rng, kind, 257, VALIDATION) for _ in range(24)], 257)
         with torch.inference_mode():
             found = losses(network, network, ids, weights)
         result[kind] = float(found.total if kind == "text" else found.answers)
@@ -80,10 +92,10 @@ def validate(network: Network, rows: RowBuilder) -> dict[str, float]:
 class Trainer:
     """Network, optimizers and step count, which together are a checkpoint."""
 
-    def __init__(self, network: Network, worker: int, num_workers: int) -> None:
+    def __init__(self, network: Network, worker: int, num_workers: int, compiled: bool) -> None:
         self.network = network
         self.worker, self.num_workers = worker, num_workers
-        self.forward = torch.compile(network, dynamic=False)
+        self.forward: torch.nn.Module = torch.compile(network, dynamic=False) if compiled else network
         self.optimizers = optimizers(network)
         self.step = 0
         self.tokens = 0
@@ -102,12 +114,17 @@ class Trainer:
             optimizer.load_state_dict(saved)
         self.step, self.tokens = state["step"], state["tokens"]
 
+    def start(self, directory: Path, step: int) -> None:
+        """From an exported model, as if at `step`."""
+        load_exported(self.network, directory)
+        self.step, self.tokens = step, step * TOKENS_PER_STEP
+
     def advance(self, rows: RowBuilder, rate: float) -> Losses:
         """One step at learning rate `rate`."""
         stage = stage_of(self.step)
         length = stage.lengths[self.step % len(stage.lengths)]
         num_rows = TOKENS_PER_STEP // length // self.num_workers
-        ids, weights = rows.batch(self.step, self.worker, num_rows, length, stage.shares)
+        ids, weights = rows.batch(self.step, self.worker, num_rows, length, stage)
         found = losses(self.network, self.forward, ids, weights)
         found.total.backward()
         self._average_gradients()
@@ -132,22 +149,23 @@ class Trainer:
 
 def fit(trainer: Trainer, rows: RowBuilder, held_out: RowBuilder, args: argparse.Namespace) -> None:
     """All workers step together; the first one also keeps the log and the checkpoints."""
+    course = course_of(args)
     saved = time.monotonic()
     answers, totals = [], []
-    while trainer.step < args.steps:
-        found = trainer.advance(rows, learning_rate(trainer.step, args.steps, args.decay))
+    while trainer.step < course.end:
+        found = trainer.advance(rows, course.learning_rate(trainer.step))
         if trainer.worker > 0:
             continue
         answers.append(float(found.answers))
         totals.append(float(found.total.detach()))
-        if trainer.step % args.validate_every == 0 or trainer.step == args.steps:
+        if trainer.step % args.validate_every == 0 or trainer.step == course.end:
             record = {"step": trainer.step, "tokens": trainer.tokens, "answers": mean(answers), "total": mean(totals)}
             record |= {"held_out": validate(trainer.network, held_out), "time": round(time.time())}
             answers, totals = [], []
             with (args.out / "log.jsonl").open("a") as log:
                 log.write(json.dumps(record) + "\n")
             print(json.dumps(record), flush=True)
-        if time.monotonic() - saved > args.save_every_s or trainer.step == args.steps:
+        if time.monotonic() - saved > args.save_every_s or trainer.step == course.end:
             trainer.save(args.out / "checkpoint.pt")
             saved = time.monotonic()
 
@@ -162,17 +180,29 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=os.environ.get("QUIRE_DATA"), help="folder of the corpora")
     parser.add_argument("--out", type=Path, required=True, help="folder for tokenizer, checkpoint and log")
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--decay", type=int, default=DECAY_STEPS, help="steps over which the rate falls to zero")
+    parser.add_argument(
+        "--course", choices=list(COURSES), default="first", help="of recipe.py; the second needs --start"
+    )
+    parser.add_argument("--start", type=Path, help="model directory, as export.py writes it, to start from")
+    parser.add_argument("--end", type=int, help="last step, if not the recipe's")
+    parser.add_argument("--decay", type=int, help="steps over which the rate falls to zero, if not the recipe's")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--validate-every", type=int, default=250, help="steps between two lines of the log")
     parser.add_argument("--save-every-s", type=float, default=180.0, help="seconds between two checkpoints")
+    parser.add_argument("--eager", action="store_true", help="without torch.compile: slower, but starts at once")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     args = parser.parse_args()
     if args.data is None:
         parser.error("no corpora: give --data DIR or set QUIRE_DATA")
+    if (args.start is None) != (args.course == "first"):
+        parser.error("--start DIR belongs to --course second, and the other way round")
     return args
+
+
+def course_of(args: argparse.Namespace) -> Course:
+    given = {name: value for name in ("end", "decay") if (value := getattr(args, name)) is not None}
+    return dataclasses.replace(COURSES[args.course], **given)
 
 
 def work(worker: int, args: argparse.Namespace) -> None:
@@ -185,7 +215,9 @@ def work(worker: int, args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     training, held_out = corpora.load(args.data)
     tokenizer = Tokenizer.from_file(str(args.out / "tokenizer.json"))
-    trainer = Trainer(Network(Shape()), worker, args.workers)
+    trainer = Trainer(Network(Shape()), worker, args.workers, compiled=not args.eager)
+    if args.start:
+        trainer.start(args.start, course_of(args).start)
     if args.resume:
         trainer.load(args.out / "checkpoint.pt")
     fit(trainer, RowBuilder(tokenizer, training, args.seed), RowBuilder(tokenizer, held_out, 0, evaluation=True), args)
@@ -195,7 +227,9 @@ def main() -> None:
     args = parse_arguments()
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "rendezvous").unlink(missing_ok=True)
-    if not (args.out / "tokenizer.json").exists():
+    if args.start:
+        shutil.copy(args.start / "tokenizer.json", args.out)
+    elif not (args.out / "tokenizer.json").exists():
         texts = vocabulary_texts(corpora.load(args.data)[0], args.seed)
         train_tokenizer(texts, Shape().vocab_size).save(str(args.out / "tokenizer.json"))
     torch.multiprocessing.spawn(work, (args,), nprocs=args.workers)
