@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from threading import TIMEOUT_MAX, Condition, Thread
+from threading import TIMEOUT_MAX, Condition, Thread, current_thread
 from typing import Generic, TypeVar
 
 from quire.errors import ConfigError, EngineClosedError, shown
@@ -80,11 +80,13 @@ class BatchedCalls(Generic[T, R]):
         return future
 
     def close(self) -> None:
-        """Runs what was submitted, then ends the thread. Repeating it does nothing."""
+        """Runs what was submitted, then ends the thread; within `run` it does not wait for that. Repeating it does
+        nothing."""
         with self._changed:
             self._is_closed = True
             self._changed.notify()
-        self._thread.join()
+        if current_thread() is not self._thread:
+            self._thread.join()
 
     def __enter__(self) -> "BatchedCalls[T, R]":
         return self

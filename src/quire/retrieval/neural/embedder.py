@@ -1,20 +1,21 @@
 """Text to vectors: prefix, tokens, an encoder over texts packed without padding, pooling, length one.
 
 Knows nothing of indexes. A text's vector depends on nothing but the text: not on what is embedded beside it, nor on how
-texts fall into batches. Safe to share between threads: one batch runs at a time, on all cores.
+texts fall into batches. Safe to share between threads: what they ask at one time is computed together.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 import torch
 
 from quire.errors import ConfigError, InvalidRequestError, shown
-from quire.models.encoders import LoadedEncoder, load_encoder, pack_texts
+from quire.models.encoders import LoadedEncoder, PackedTexts, load_encoder
 from quire.retrieval.embedding import Vectors
+from quire.retrieval.neural.batched import MAX_BATCH_TOKENS, BatchedTexts, Texts, checked_texts
 from quire.retrieval.neural.default_model import NAME, find_default_model
 from quire.retrieval.neural.pooling import POOLINGS, Pooling, pool
 from quire.retrieval.neural.sentence_transformers import SentenceConfig, read_sentence_config
@@ -49,7 +50,7 @@ class Embedder:
         document_prefix: str | None = None,
         pooling: Pooling | None = None,
         normalize: bool | None = None,
-        max_batch_tokens: int = 1024,
+        max_batch_tokens: int = MAX_BATCH_TOKENS,
     ) -> None:
         source = find_default_model() if model == NAME else model
         self._encoder = load_encoder(source, dtype=dtype, quantization=quantization, revision=revision)
@@ -61,10 +62,8 @@ class Embedder:
         self.max_tokens = _max_tokens(max_tokens, says, self._encoder)
         self.dim = _dimensions(dimensions, self._encoder.hidden_size)
         self._lower_case = says.lower_case
-        if max_batch_tokens < 1:
-            raise ConfigError(f"max_batch_tokens is {shown(max_batch_tokens)}; allowed: 1 or more.")
-        self._max_batch_tokens = max_batch_tokens
-        self._running = Lock()
+        vectors = _ToVectors(self._encoder.model, self.pooling, self.dim, self.normalize)
+        self._batched = BatchedTexts(vectors, max_batch_tokens)
 
     @property
     def fingerprint(self) -> str:
@@ -89,15 +88,18 @@ class Embedder:
         """[len(texts), dim], in their order."""
         return self._embed(texts, self.query_prefix, None)
 
+    def close(self) -> None:
+        """Ends its thread, when what was asked is answered. Repeating it does nothing."""
+        self._batched.close()
+
     def _embed(self, texts: Sequence[str], prefix: str, on_progress: Callable[[int], None] | None) -> Vectors:
-        if isinstance(texts, str):
-            raise ConfigError(f"texts is the single text {shown(texts)}; give a list of texts.")
+        checked_texts(texts)
         vectors = np.empty((len(texts), self.dim), dtype=np.float32)
         done = 0
         for begin in range(0, len(texts), TEXTS_PER_ROUND):
             token_ids = self._tokenize(texts[begin : begin + TEXTS_PER_ROUND], prefix)
-            for batch in _batches(token_ids, self._max_batch_tokens):
-                vectors[done : done + len(batch)] = self._vectors(batch)
+            for batch in self._batched.results(Texts(token_ids)):
+                vectors[done : done + len(batch)] = batch
                 done += len(batch)
                 if on_progress is not None:
                     on_progress(len(batch))
@@ -114,30 +116,19 @@ class Embedder:
             )
         return token_ids
 
-    @torch.inference_mode()
-    def _vectors(self, token_ids: list[list[int]]) -> Vectors:
-        texts = pack_texts(token_ids)
-        with self._running:
-            hidden_TD = self._encoder.model(texts)
-        vectors_SD = pool(hidden_TD, texts.starts, self.pooling)[:, : self.dim]
-        if self.normalize:
-            vectors_SD = torch.nn.functional.normalize(vectors_SD, dim=-1)
-        found: Vectors = vectors_SD.numpy()
-        return found
 
+@dataclass(frozen=True, slots=True)
+class _ToVectors:
+    """What is computed of a batch. It holds no Embedder, so that one nobody uses any more can go."""
 
-def _batches(token_ids: list[list[int]], max_tokens: int) -> Iterator[list[list[int]]]:
-    """Runs of texts that have so many tokens together; a longer text is a run of its own."""
-    batch: list[list[int]] = []
-    size = 0
-    for ids in token_ids:
-        if batch and size + len(ids) > max_tokens:
-            yield batch
-            batch, size = [], 0
-        batch.append(ids)
-        size += len(ids)
-    if batch:
-        yield batch
+    model: torch.nn.Module
+    pooling: Pooling
+    dim: int
+    normalize: bool
+
+    def __call__(self, texts: PackedTexts) -> torch.Tensor:
+        vectors_SD = pool(self.model(texts), texts.starts, self.pooling)[:, : self.dim]
+        return torch.nn.functional.normalize(vectors_SD, dim=-1) if self.normalize else vectors_SD
 
 
 def _pooling(given: Pooling | None, says: SentenceConfig, encoder: LoadedEncoder) -> Pooling:
