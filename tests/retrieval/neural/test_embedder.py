@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from quire import Embedder
+from quire import Collection, Embedder
 from quire.errors import ConfigError, InvalidRequestError, ModelLoadError
 from tests.models.tiny import write_tiny
 from tests.models.tiny_encoders import tiny_tokenizer, write_tiny_encoder
@@ -55,6 +55,14 @@ def test_the_default_model_gives_the_vectors_of_its_reference(minilm: Path) -> N
         given = tokenizer(text, truncation=True, max_length=256, return_tensors="pt")
         expected = torch.nn.functional.normalize(model(**given).last_hidden_state[0].mean(0), dim=0)
         assert expected @ torch.from_numpy(vector) > 0.999
+
+
+def test_a_collection_has_it_by_default(minilm: Path, tmp_path: Path) -> None:
+    texts = ["A feline dozes on the rug.", "Stocks fell sharply today.", "Add salt to the boiling water."]
+    with Collection.open(tmp_path) as collection:
+        collection.add([{"id": text, "text": text} for text in texts], progress=False)
+        assert collection.search("sleeping cat", k=1)[0].document_id == texts[0]
+        assert collection.stats().embedder == Embedder().fingerprint
 
 
 def test_what_is_written_like_a_special_token_is_text(minilm: Path) -> None:

@@ -117,7 +117,7 @@ class VectorSource:
         with self._lock:
             if self._embedder is None:
                 assert self._name is not None
-                self._embedder = self._load(self._name)
+                self._embedder = _load(self._name)
             return self._embedder
 
     def _source_for(self, without: list[CheckedDocument]) -> Source:
@@ -166,7 +166,9 @@ class VectorSource:
                 "open it with that one, or add its documents to a new collection"
             )
 
-    def _load(self, name: str) -> Embedder:
-        raise ConfigError(
-            f"embedder is {shown(name)}; allowed: an object with embed_documents and embed_queries, or None"
-        )
+
+def _load(name: str) -> Embedder:
+    """Raises ModelLoadError where the model is not on this machine and cannot be had."""
+    from quire.retrieval.neural import embedder as neural  # loads torch
+
+    return neural.Embedder() if name == DEFAULT_EMBEDDER else neural.Embedder(name)
