@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from quire.retrieval.hnsw import HNSW as HNSW
     from quire.retrieval.inverted_index import InvertedIndex as InvertedIndex
     from quire.retrieval.neural.embedder import Embedder as Embedder
+    from quire.retrieval.neural.reranker import Reranker as Reranker
     from quire.sampling_params import SamplingParams as SamplingParams
     from quire.sampling_params import StructuredOutputs as StructuredOutputs
 
@@ -29,6 +30,7 @@ _HOMES = {
     "InvertedIndex": "quire.retrieval.inverted_index",
     "LLM": "quire.llm",
     "QuireError": "quire.errors",
+    "Reranker": "quire.retrieval.neural.reranker",
     "SamplingParams": "quire.sampling_params",
     "StructuredOutputs": "quire.sampling_params",
 }
@@ -42,6 +44,7 @@ __all__ = [
     "Embedder",
     "InvertedIndex",
     "QuireError",
+    "Reranker",
     "SamplingParams",
     "StructuredOutputs",
     "__version__",
