@@ -2,6 +2,7 @@
 # make test   run the tests (TESTS=tests/cache for some of them)
 # make check  lint, format, types, import contract, C++ format, native stubs, rules of the house
 # make native rebuild the C++ core · make stubs  write what is made from code: type stubs, tables of knobs
+# make proto  write the code that is made from quire.proto
 # make bench  run every benchmark · make docs  build the pages · make clean  remove all that was made
 #
 # run and test need git, make, a C++ compiler and Python 3.11 to 3.13 with venv and headers; the rest they fetch into
@@ -26,7 +27,7 @@ INSTALL := $(PIP) install $(INDEX) -c constraints.txt --no-build-isolation
 NATIVE_SOURCES := CMakeLists.txt $(shell find csrc -name '*.cpp' -o -name '*.h')
 PACKAGING := pyproject.toml constraints.txt
 
-.PHONY: run test check native stubs bench docs clean
+.PHONY: run test check native stubs proto bench docs clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.native
@@ -44,6 +45,7 @@ check: $(VENV)/.developer $(VENV)/.native
 	@echo "==> C++ format";      find csrc -name '*.cpp' -o -name '*.h' | xargs $(BIN)/clang-format --dry-run -Werror
 	@echo "==> Native stubs";    $(BIN)/python tools/stubs.py --check
 	@echo "==> Tables of knobs"; $(BIN)/python tools/knob_tables.py --check
+	@echo "==> gRPC messages";   $(BIN)/python tools/proto.py --check
 	@echo "==> House rules";     $(BIN)/python -m pytest tests/test_house.py tests/test_constraints.py
 
 native: $(VENV)/.native
@@ -51,6 +53,9 @@ native: $(VENV)/.native
 stubs: $(VENV)/.native
 	@$(BIN)/python tools/stubs.py
 	@$(BIN)/python tools/knob_tables.py
+
+proto: $(VENV)/.developer
+	@$(BIN)/python tools/proto.py
 
 bench: $(VENV)/.native
 	@$(BIN)/quire bench all

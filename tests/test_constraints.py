@@ -13,7 +13,14 @@ ROOT = Path(__file__).parent.parent
 BUILD_TOOLS = ("cmake>=3.24", "ninja>=1.11")
 BENCHES = ROOT / "src" / "quire" / "bench"
 """Where peers are imported, if they are installed."""
-DISTRIBUTIONS = {"stemmer": "pystemmer", "yaml": "pyyaml"}
+DISTRIBUTIONS = {
+    "google": "protobuf",
+    "grpc": "grpcio",
+    "grpc-health": "grpcio-health-checking",
+    "grpc-reflection": "grpcio-reflection",
+    "stemmer": "pystemmer",
+    "yaml": "pyyaml",
+}
 """Of modules that are named otherwise."""
 
 

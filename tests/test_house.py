@@ -39,7 +39,7 @@ def places(pattern: re.Pattern[str], *folders: str, but: tuple[str, ...] = ()) -
     return [
         f"{path}:{number}: {line.strip()}"
         for path, text in text_files(*folders)
-        if path.suffix not in but
+        if path.suffix not in but and "_generated" not in path.parts
         for number, line in enumerate(text.splitlines(), 1)
         if pattern.search(line)
     ]

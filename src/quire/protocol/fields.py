@@ -56,6 +56,14 @@ def parse(kind: type[BodyT], text: bytes | str) -> BodyT:
         raise _explained(kind, error) from None
 
 
+def checked(kind: type[BodyT], fields: Mapping[str, Any]) -> BodyT:
+    """The same of fields that were read already."""
+    try:
+        return kind.model_validate(dict(fields))
+    except ValidationError as error:
+        raise _explained(kind, error) from None
+
+
 def _explained(kind: type[Body], error: ValidationError) -> InvalidRequestError:
     first, *others = error.errors(include_url=False)
     cause = first.get("ctx", {}).get("error")
