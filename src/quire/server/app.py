@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 import quire
 from quire.engine.async_engine import AsyncEngine
+from quire.errors import ConfigError
 from quire.protocol.fields import Body
 from quire.protocol.openai import (
     ChatCompletionRequest,
@@ -53,7 +54,8 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         loading = asyncio.create_task(_load(load, state, on_load_error))
         try:
-            yield
+            async with _grpc_beside(state, on_load_error):
+                yield
         finally:
             engine = await loading
             if engine is not None:
@@ -67,6 +69,27 @@ def create_app(
         app.include_router(routes.router)
     add_schemas(app, _BODIES)
     return app
+
+
+@asynccontextmanager
+async def _grpc_beside(state: ServerState, on_error: Callable[[], None]) -> AsyncIterator[None]:
+    """gRPC in the same event loop, where a port was given; it has what is left of the time for draining."""
+    if state.settings.grpc_port is None:
+        yield
+        return
+    from quire.server.grpc.listener import GrpcListener
+
+    listener = GrpcListener(state)
+    try:
+        state.grpc_port = await listener.start(state.settings)
+    except ConfigError as error:
+        state.error = error
+        on_error()
+    try:
+        yield
+    finally:
+        state.drain()
+        await listener.stop(state.grace_s)
 
 
 async def _load(

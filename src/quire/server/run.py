@@ -45,7 +45,7 @@ class DrainingServer(uvicorn.Server):
 
     def drain(self) -> None:
         """Ends the server when what is in flight is done. From any thread."""
-        self._state.is_draining = True
+        self._state.drain()
         self.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
@@ -59,6 +59,8 @@ class DrainingServer(uvicorn.Server):
 def serve(load: Callable[[], AsyncEngine], model: ServedModel, settings: ServerSettings) -> None:
     """Serves until SIGINT or SIGTERM. Raises ConfigError where the port cannot be had, and what `load` raises."""
     listener = open_port(settings.host, settings.port)
+    if settings.grpc_port:
+        open_port(settings.host, settings.grpc_port).close()
     app = create_app(load, model, settings, on_load_error=lambda: server.drain())
     server = DrainingServer(app, settings)
     try:

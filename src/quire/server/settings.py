@@ -37,6 +37,8 @@ class ServerSettings:
     """The address to listen on. 0.0.0.0 is the whole network: then set api_key."""
     port: int = 8000
     """0 takes any that is free."""
+    grpc_port: int | None = None
+    """Serves gRPC (quire.v1) too, on the same address; 0 takes any port that is free. Default: HTTP only."""
     ssl_certfile: str | None = None
     """A certificate (PEM); the server then speaks HTTPS."""
     ssl_keyfile: str | None = None
@@ -93,8 +95,10 @@ class ServerSettings:
     def __post_init__(self) -> None:
         for name in ("api_key", "served_model_name"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        if isinstance(self.port, bool) or not isinstance(self.port, int) or not 0 <= self.port <= 65_535:
-            raise ConfigError(f"port is {shown(self.port)}; allowed: 0 (any free one) to 65535.")
+        for name in ("port", "grpc_port"):
+            port = getattr(self, name)
+            if not (isinstance(port, int) and 0 <= port <= 65_535) and (name, port) != ("grpc_port", None):
+                raise ConfigError(f"{name} is {shown(port)}; allowed: 0 (any free one) to 65535.")
         for name in _POSITIVE:
             value = getattr(self, name)
             if value is not None and not (isinstance(value, (int, float)) and 0 < value < float("inf")):

@@ -20,6 +20,7 @@ from quire.engine.prompts import PreparedRequest
 from quire.errors import ConfigError, InvalidRequestError
 from quire.models.tokenizer import Tokenizer
 from quire.observability.metrics import EngineReading, ServingMetrics
+from quire.protocol.openai.answers import Model
 from quire.scheduling.admission import AdmissionController, Admitted, Refused
 from quire.server.auth import Caller, KeyRing
 from quire.server.errors import ApiError, refused, unavailable
@@ -48,7 +49,9 @@ class ServerState:
         self.keys = KeyRing(settings.api_key, are_metrics_open=settings.are_metrics_open)
         self.metrics = ServingMetrics(model.names[0], self._read_engine)
         self.created_s = int(time.time())
-        self.is_draining = False
+        self.grpc_port: int | None = None
+        """Where gRPC is listened to, once it is."""
+        self._drained_by_s: float | None = None
         self.error: Exception | None = None
         """Why the model could not be loaded."""
         self._engine: AsyncEngine | None = None
@@ -71,6 +74,21 @@ class ServerState:
         self._admission = AdmissionController(limits, budget=engine.budget, is_by_deadline=self.model.is_by_deadline)
         self._engine = engine
 
+    def drain(self) -> None:
+        """From now on nothing new is let in. Repeating it changes nothing."""
+        if self._drained_by_s is None:
+            self._drained_by_s = time.monotonic() + self.settings.shutdown_timeout_s
+
+    @property
+    def is_draining(self) -> bool:
+        return self._drained_by_s is not None
+
+    @property
+    def grace_s(self) -> float:
+        """How long requests in flight may still take."""
+        by_s = self._drained_by_s
+        return self.settings.shutdown_timeout_s if by_s is None else max(0.0, by_s - time.monotonic())
+
     @property
     def admission(self) -> AdmissionController:
         """REQUIRES: there is an engine."""
@@ -87,6 +105,11 @@ class ServerState:
         if not self._engine.is_alive:
             raise unavailable("The engine has stopped; its log says why.", code="engine_closed")
         return self._engine
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests are served."""
+        return self._engine is not None and self._engine.is_alive and not self.is_draining
 
     @property
     def is_healthy(self) -> bool:
@@ -128,6 +151,18 @@ class ServerState:
         known = ", ".join(repr(name) for name in self.model.names)
         message = f"There is no model {asked!r} here; allowed: {known}."
         raise ApiError(404, message, param="model", code="model_not_found")
+
+    def model_named(self, name: str) -> Model:
+        """What the API says of the model under one of its names."""
+        return {
+            "id": name,
+            "object": "model",
+            "created": self.created_s,
+            "owned_by": "quire",
+            "root": self.model.names[0],
+            "parent": None,
+            "max_model_len": self.engine.max_model_len,
+        }
 
     @contextmanager
     def admitted(self, caller: Caller, requests: Mapping[str, PreparedRequest]) -> Iterator[Admitted]:

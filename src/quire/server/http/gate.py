@@ -1,15 +1,9 @@
 """What every request passes: it gets an id, shows its key, is held to the limits, and leaves one line in the log.
 
-The line has no part of prompts and answers. Invariant: every request is answered, logged and counted exactly once.
+Invariant: every request is answered, logged and counted exactly once.
 """
 
 import asyncio
-import logging
-import re
-import time
-import uuid
-from dataclasses import dataclass, field
-from typing import Any
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,11 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from quire.server.errors import ApiError, as_api_error
 from quire.server.http.sse import ClientGoneError
 from quire.server.state import ServerState
-
-log = logging.getLogger(__name__)
-
-_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
-_CLIENT_GONE = 499
+from quire.server.visit import CLIENT_GONE, Visit
 
 
 class RequestGate:
@@ -35,7 +25,7 @@ class RequestGate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        visit = _Visit(scope, send)
+        visit = _HttpVisit(scope, send)
         settings = self._state.settings
         try:
             scope["state"] |= {"facts": visit.facts, "request_id": visit.request_id}
@@ -45,36 +35,27 @@ class RequestGate:
             limited = _LimitedBody(receive, settings.max_body_bytes, settings.body_timeout_s)
             await self._app(scope, limited, visit.send)
         except (ClientGoneError, ClientDisconnect):
-            visit.status = visit.status or _CLIENT_GONE
+            visit.status = visit.status or CLIENT_GONE
         except Exception as error:
             answer = as_api_error(error).response()
             if visit.status is None:
                 await answer(scope, receive, visit.send)
         finally:
-            visit.log()
-            self._state.metrics.count_http(visit.route, visit.status or _CLIENT_GONE)
+            visit.log(scope["method"], scope["path"], scope["state"].get("caller"))
+            self._state.metrics.count_http(visit.route, visit.status or CLIENT_GONE)
 
 
-@dataclass(slots=True)
-class _Visit:
-    """One request, from its first byte to its last."""
-
-    scope: Scope
-    outer_send: Send
-    started_s: float = field(default_factory=time.monotonic)
-    status: int | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
-    request_id: str = ""
-
-    def __post_init__(self) -> None:
-        given = self.header(b"x-request-id") or ""
-        self.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+class _HttpVisit(Visit):
+    def __init__(self, scope: Scope, outer_send: Send) -> None:
+        self._scope = scope
+        self._outer_send = outer_send
+        super().__init__(self.header(b"x-request-id"))
 
     def header(self, name: bytes) -> str | None:
-        return next((value.decode("latin-1") for key, value in self.scope["headers"] if key == name), None)
+        return next((value.decode("latin-1") for key, value in self._scope["headers"] if key == name), None)
 
     def check_headers(self, limit: int) -> None:
-        if sum(len(name) + len(value) for name, value in self.scope["headers"]) > limit:
+        if sum(len(name) + len(value) for name, value in self._scope["headers"]) > limit:
             message = f"The headers of the request are too long; allowed: {limit} bytes."
             raise ApiError(431, message, code="headers_too_large")
 
@@ -88,22 +69,13 @@ class _Visit:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message = {**message, "headers": [*message["headers"], (b"x-request-id", self.request_id.encode())]}
-        await self.outer_send(message)
+        await self._outer_send(message)
 
     @property
     def route(self) -> str:
         """The pattern of its route: paths as they were sent would be a series each."""
-        route = self.scope.get("route")
+        route = self._scope.get("route")
         return getattr(route, "path", "other")
-
-    def log(self) -> None:
-        duration_ms = round((time.monotonic() - self.started_s) * 1e3, 1)
-        facts = {"request_id": self.request_id, "method": self.scope["method"], "path": self.scope["path"][:256]}
-        caller = getattr(self.scope["state"].get("caller"), "name", None)
-        log.info(
-            "request",
-            extra={**facts, "status": self.status, "duration_ms": duration_ms, "caller": caller, **self.facts},
-        )
 
 
 class _LimitedBody:

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from quire.protocol.openai.answers import Model, ModelList
 from quire.server.http.bodies import JsonAnswer, described
-from quire.server.state import ServerState, state_of
+from quire.server.state import state_of
 
 router = APIRouter()
 
@@ -13,23 +13,11 @@ router = APIRouter()
 async def models(request: Request) -> Response:
     """The names this server answers to, all of one model."""
     state = state_of(request)
-    return JsonAnswer({"object": "list", "data": [_model(state, name) for name in state.model.names]})
+    return JsonAnswer({"object": "list", "data": [state.model_named(name) for name in state.model.names]})
 
 
 @router.get("/v1/models/{name:path}", **described(None, Model))
 async def model(request: Request, name: str) -> Response:
     """One of them."""
     state = state_of(request)
-    return JsonAnswer(_model(state, state.served_name(name)))
-
-
-def _model(state: ServerState, name: str) -> Model:
-    return {
-        "id": name,
-        "object": "model",
-        "created": state.created_s,
-        "owned_by": "quire",
-        "root": state.model.names[0],
-        "parent": None,
-        "max_model_len": state.engine.max_model_len,
-    }
+    return JsonAnswer(state.model_named(state.served_name(name)))
