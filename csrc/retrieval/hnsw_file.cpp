@@ -9,6 +9,7 @@
 //
 // Saving leaves the old file or the new one (new_file.h).
 
+#include <algorithm>
 #include <array>
 
 #include "retrieval/errors.h"
@@ -91,6 +92,21 @@ void check_tables(const MappedFile& file, const Header& header, int num_tables) 
   }
 }
 
+// Nothing is written around the tables, so a bit there is a flipped one.
+void check_gaps(const MappedFile& file, const Header& header) {
+  uint64_t begin = sizeof(Header);
+  const auto check_up_to = [&](uint64_t end) {
+    const bool is_empty = std::all_of(file.data() + begin, file.data() + end, [](uint8_t byte) { return byte == 0; });
+    if (!is_empty) refuse(file.path(), "something stands between its tables");
+  };
+  for (const Table& table : header.tables) {
+    if (table.row_bytes == 0) continue;
+    check_up_to(table.offset);
+    begin = table.offset + table.num_rows * table.row_bytes;
+  }
+  check_up_to(file.size());
+}
+
 }  // namespace
 
 void Hnsw::save(const std::string& path) const {
@@ -147,6 +163,7 @@ void Hnsw::verify(const std::string& path) {
   Header header;
   check_header(file, header);
   check_tables(file, header, kNumTables);
+  check_gaps(file, header);
 }
 
 }  // namespace quire::retrieval

@@ -6,12 +6,14 @@
 from quire.retrieval.collection.collection import Collection, CollectionStats
 from quire.retrieval.collection.documents import Document
 from quire.retrieval.collection.ingest import WholeDocuments, Written
-from quire.retrieval.collection.places import collection_names, place_of
+from quire.retrieval.collection.places import collection_names, delete_collection, place_of
 from quire.retrieval.collection.search import Hit, Part, Request, run
+from quire.retrieval.store.damage import Damage
 
 __all__ = [
     "Collection",
     "CollectionStats",
+    "Damage",
     "Document",
     "Hit",
     "Part",
@@ -19,6 +21,7 @@ __all__ = [
     "WholeDocuments",
     "Written",
     "collection_names",
+    "delete_collection",
     "place_of",
     "run",
 ]

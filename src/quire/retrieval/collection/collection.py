@@ -27,11 +27,13 @@ from quire.retrieval.analyzer import Analyzer
 from quire.retrieval.collection.documents import Document, checked_documents, checked_ids
 from quire.retrieval.collection.ingest import Ingest, WholeDocuments, Written
 from quire.retrieval.collection.places import place_of
+from quire.retrieval.collection.repair import mend_documents
 from quire.retrieval.collection.search import DEPTH, Fusion, Hit, Mode, Request, run
 from quire.retrieval.collection.vectors import DEFAULT_EMBEDDER, Source, VectorSource
 from quire.retrieval.embedding import Chunker, Embedder, Reranker, Vectors
 from quire.retrieval.store import filters, rows
 from quire.retrieval.store.change import Change
+from quire.retrieval.store.damage import Damage
 from quire.retrieval.store.segments import FoldPolicy
 from quire.retrieval.store.store import Store
 
@@ -72,7 +74,7 @@ class Collection:
         chunker: Chunker | None = None,
         analyzer: Analyzer | None = None,
         policy: FoldPolicy | None = None,
-    ) -> "Collection":
+    ) -> Self:
         """A name means a folder below $QUIRE_HOME, a path with a separator itself.
 
         embedder     of text, or the name of a model; the default is loaded when first needed. None: words only, or
@@ -205,10 +207,46 @@ class Collection:
         with WorkProgress("Compacting", self.stats().num_chunks, enabled=progress) as bar:
             self._store.compact(bar.advance)
 
-    def rebuild(self, *, progress: bool = True) -> None:
-        """Makes all indexes again from the documents and their vectors."""
+    def snapshot(self, path: str | os.PathLike[str]) -> Path:
+        """Copies the collection as it is now to a new folder, while others read and write; `open` and `restore` take
+        it. Returns where it is.
+
+        Raises InvalidRequestError where something is there already, StorageError where the copy cannot be written.
+        """
+        target = Path(path).expanduser()
+        self._store.snapshot(target)
+        return target
+
+    @classmethod
+    def restore(cls, snapshot: str | os.PathLike[str], path_or_name: str | os.PathLike[str], **options: Any) -> Self:
+        """Makes a new collection that is as the snapshot, and opens it with the options of `open`.
+
+        Raises InvalidRequestError where there is no snapshot, or where there is something at the new place already.
+        """
+        store = Store(Path(snapshot).expanduser(), read_only=True)
+        try:
+            store.snapshot(place_of(path_or_name))
+        finally:
+            store.close()
+        return cls.open(path_or_name, **options)
+
+    def verify(self, *, progress: bool = True) -> list[Damage]:
+        """Reads everything and compares it with what was written; returns what is damaged, and nothing if all is well.
+
+        `rebuild` mends segments, indexes, passages and vectors; documents must be given again, with `update`.
+        """
+        with WorkProgress("Verifying", self.stats().num_chunks, enabled=progress) as bar:
+            return self._store.verify(bar.advance)
+
+    def rebuild(self, *, progress: bool = True) -> list[Damage]:
+        """Makes all that is derived again: damaged passages and vectors from their documents, then all indexes.
+
+        Returns the damage that stays, which only the owner of the documents can mend: `update` takes them again.
+        """
         with WorkProgress("Rebuilding", self.stats().num_chunks, enabled=progress) as bar:
+            stays = mend_documents(self._store, self._ingest, lambda _: None)
             self._store.rebuild(bar.advance)
+        return stays
 
     def check_invariants(self) -> None:
         """Raises AssertionError where the indexes do not hold what the documents say; for tests."""

@@ -1,7 +1,5 @@
 """A document as callers give it, checked; and what stands for its content, so that nothing is done twice."""
 
-import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Required, TypedDict
@@ -12,6 +10,7 @@ import numpy.typing as npt
 from quire.errors import InvalidRequestError, shown
 from quire.retrieval.embedding import Vectors
 from quire.retrieval.store.fields import checked_metadata
+from quire.retrieval.store.rows import document_digest
 
 MAX_ID_LENGTH = 1024
 MAX_TEXT_LENGTH = 2**28
@@ -39,11 +38,7 @@ class CheckedDocument:
 
     @property
     def digest(self) -> bytes:
-        return content_digest(self.text, self.kind, self.metadata)
-
-
-def content_digest(text: str, kind: str, metadata: str) -> bytes:
-    return hashlib.sha256(json.dumps([text, kind, metadata]).encode()).digest()
+        return document_digest(self.text, self.kind, self.metadata)
 
 
 def checked_documents(documents: Iterable[Document]) -> list[CheckedDocument]:

@@ -16,7 +16,7 @@ from quire.errors import InvalidRequestError, shown
 from quire.retrieval.collection.documents import CheckedDocument
 from quire.retrieval.collection.vectors import VectorSource
 from quire.retrieval.embedding import Chunk, Chunker, Vectors
-from quire.retrieval.store.change import Change, DocumentChange
+from quire.retrieval.store.change import FORGOTTEN, Change, DocumentChange
 from quire.retrieval.store.rows import StoredChunk, chunks_of, indexed_text, known
 from quire.retrieval.store.store import Store
 
@@ -161,6 +161,11 @@ class Ingest:
         if document.vector is None:
             return f"chunker {self.chunker.fingerprint}"
         return f"vector {hashlib.sha256(document.vector.astype('<f4').tobytes()).hexdigest()}"
+
+
+def came_with_vector(origin: str) -> bool:
+    """Whether a document of this origin has a vector of its owner's, also where it is not trusted any more."""
+    return origin.removeprefix(FORGOTTEN).startswith("vector ")
 
 
 def _same_vectors(one: str, other: str) -> bool:

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from quire.errors import InvalidRequestError, shown
-from quire.retrieval.store.store import DATABASE
+from quire.retrieval.store.database import DATABASE
+from quire.retrieval.store.store import remove_store
 
 _NAME = re.compile(r"\w[\w.-]{0,99}")
 
@@ -42,5 +43,13 @@ def place_of(path_or_name: str | os.PathLike[str]) -> Path:
 
 def collection_names() -> list[str]:
     """Those of the user's collections, in order."""
-    folder = home() / "collections"
-    return sorted(path.parent.name for path in folder.glob(f"*/{DATABASE}")) if folder.is_dir() else []
+    folders = (path.parent.name for path in (home() / "collections").glob(f"*/{DATABASE}"))
+    return sorted(name for name in folders if _NAME.fullmatch(name))
+
+
+def delete_collection(path_or_name: str | os.PathLike[str]) -> None:
+    """All of it, at once for who looks; a search that has it open goes on with what it has.
+
+    Raises InvalidRequestError where there is none, CollectionLockedError while somebody writes to it.
+    """
+    remove_store(place_of(path_or_name))

@@ -11,6 +11,9 @@ from quire.retrieval.embedding import Chunk, Vectors
 from quire.retrieval.store.fields import flattened
 from quire.retrieval.store.rows import Connection, chunk_checksum, vector_checksum
 
+FORGOTTEN = "forgotten "
+"""Before the origin of a document whose chunks and vectors are to be made again."""
+
 
 @dataclass(frozen=True, slots=True)
 class DocumentChange:
@@ -52,6 +55,23 @@ def apply(connection: Connection, change: Change) -> None:
         connection.execute("DELETE FROM documents WHERE key = ?", (key,))
 
 
+def forget(connection: Connection, document_ids: Sequence[str]) -> None:
+    """Nothing of these documents is trusted any more but what was given: their next update makes it all again."""
+    connection.executemany(
+        "UPDATE documents SET origin = ? || origin WHERE id = ? AND origin NOT LIKE ?",
+        [(FORGOTTEN, document_id, f"{FORGOTTEN}%") for document_id in document_ids],
+    )
+
+
+def remake_lookups(connection: Connection) -> None:
+    """What filters and joins look up, made again from the documents."""
+    connection.execute("UPDATE state SET version = version + 1")
+    connection.execute("REINDEX")
+    connection.execute("DELETE FROM fields")
+    for key, metadata in connection.execute("SELECT key, metadata FROM documents"):
+        _add_fields(connection, key, metadata)
+
+
 def _put(connection: Connection, document: DocumentChange, version: int) -> None:
     values = (document.digest, document.origin, document.kind, document.metadata, document.text)
     found = connection.execute("SELECT key FROM documents WHERE id = ?", (document.id,)).fetchone()
@@ -69,10 +89,14 @@ def _put(connection: Connection, document: DocumentChange, version: int) -> None
             "UPDATE documents SET digest = ?, origin = ?, kind = ?, metadata = ?, text = ? WHERE key = ?",
             (*values, key),
         )
-    rows = [(*row, key) for row in flattened(json.loads(document.metadata))]
-    connection.executemany("INSERT INTO fields VALUES (?, ?, ?, ?)", rows)
+    _add_fields(connection, key, document.metadata)
     _keep_chunks(connection, document)
     _add_chunks(connection, document, key)
+
+
+def _add_fields(connection: Connection, key: int, metadata: str) -> None:
+    rows = [(*row, key) for row in flattened(json.loads(metadata))]
+    connection.executemany("INSERT INTO fields VALUES (?, ?, ?, ?)", rows)
 
 
 def _drop_fields(connection: Connection, key: int) -> None:

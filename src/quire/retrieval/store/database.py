@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from quire.errors import CorruptIndexError, StorageError
 
+DATABASE = "quire.db"
 BUSY_TIMEOUT_S = 30.0
 FORMAT = 1
 APPLICATION_ID = 0x51554952  # "QUIR"
@@ -106,14 +107,27 @@ class Database:
             self._writer.execute("VACUUM")
             self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def copy_to(self, path: Path) -> None:
-        """Writes one consistent state to a new file."""
-        with self._translated(), self.reading() as connection:
-            target = sqlite3.connect(path, isolation_level=None)
+    @contextmanager
+    def copied_to(self, path: Path) -> Iterator[sqlite3.Connection]:
+        """Writes one consistent state to a new file, which may be changed before it is used. It is one file, without a
+        log beside it, so it can be read where nothing can be written."""
+        with self._translated():
+            copy = sqlite3.connect(path, isolation_level=None)
             try:
-                connection.backup(target)
+                with self.reading() as connection:
+                    connection.backup(copy)
+                yield copy
+                if copy.execute("PRAGMA journal_mode = DELETE").fetchone() != ("delete",):
+                    raise StorageError(f"{path} cannot be completed; there may be a fault of the disk")
             finally:
-                target.close()
+                copy.close()
+
+    def check(self) -> Iterator[str]:
+        """Reads the whole file, and says what is wrong in it."""
+        with self.reading() as connection:
+            for (found,) in connection.execute("PRAGMA integrity_check"):
+                if found != "ok":
+                    yield found
 
     def close(self) -> None:
         while self._idle:
@@ -139,9 +153,14 @@ class Database:
     def _open_writer(self) -> sqlite3.Connection:
         connection = self._connect("rwc")
         connection.execute("PRAGMA page_size = 8192")
-        connection.execute("PRAGMA journal_mode = WAL")
+        is_new = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone() == (0,)
+        if not is_new:
+            self._check_format(connection)
+        if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+            raise StorageError(f"{self.path} lies where memory cannot be shared; use a local file system")
         connection.execute("PRAGMA synchronous = FULL")
-        if connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone() == (0,):
+        connection.execute("PRAGMA fullfsync = ON")
+        if is_new:
             connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
         return connection
 
@@ -165,5 +184,5 @@ class Database:
             if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
                 raise CorruptIndexError(f"{self.path} is damaged ({error}); restore a snapshot of it") from error
             if isinstance(error, sqlite3.OperationalError):
-                raise StorageError(f"{self.path}: {error}; nothing of the change was kept") from error
+                raise StorageError(f"{self.path}: {error}; what was there before is unchanged") from error
             raise

@@ -47,7 +47,7 @@ class Folder:
             num_rows = len(index) + index.stats().num_deleted
             fresh = Segment(new_name(DENSE), DENSE, begin, last, version, num_rows)
             index.save(path_of(self.path, fresh))
-        self._replace(manifest[first:], fresh)
+        self._name_instead(fresh, manifest[first:])
 
     def write_words(self, words: InvertedIndex, version: int, last_key: int) -> None:
         """`words` holds all chunks up to `last_key` at `version`."""
@@ -57,7 +57,7 @@ class Folder:
         if len(words):
             fresh = Segment(new_name(WORDS), WORDS, 1, last_key, version, len(words))
             words.save(path_of(self.path, fresh))
-        self._replace(manifest, fresh)
+        self._name_instead(fresh, manifest)
 
     def _merged(
         self, connection: Connection, parts: Sequence[Segment], first: int, last: int, advance: Advance
@@ -79,10 +79,21 @@ class Folder:
     def _largest(self, parts: Sequence[Segment]) -> HNSW | None:
         for segment in sorted(parts, key=lambda segment: -segment.num_rows):
             try:
+                HNSW.verify(path_of(self.path, segment))
                 return HNSW.load(path_of(self.path, segment))
             except (CorruptIndexError, OSError):
                 continue
         return None
+
+    def _name_instead(self, fresh: Segment | None, old: Sequence[Segment]) -> None:
+        try:
+            self._replace(old, fresh)
+        except BaseException:
+            if fresh is not None:  # a disk that is full must not fill further with each attempt
+                path_of(self.path, fresh).unlink(missing_ok=True)
+            raise
+        for segment in old:
+            path_of(self.path, segment).unlink(missing_ok=True)
 
     def _replace(self, old: Sequence[Segment], fresh: Segment | None) -> None:
         with self.database.writing() as connection:
@@ -91,8 +102,6 @@ class Folder:
                 values = (fresh.name, fresh.kind, fresh.first, fresh.last, fresh.version, fresh.num_rows)
                 connection.execute("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?)", values)
             _forget_tombstones(connection)
-        for segment in old:
-            path_of(self.path, segment).unlink(missing_ok=True)
 
 
 def _add(connection: Connection, index: HNSW, keys: Keys, advance: Advance) -> None:

@@ -2,9 +2,12 @@
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from quire.errors import CollectionLockedError, StorageError
+
+LOCK = "writer.lock"
 
 
 class WriterLock:
@@ -19,14 +22,20 @@ class WriterLock:
             ) from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             holder = os.read(self._file, 32).decode("ascii", "replace").strip() or "unknown"
             os.close(self._file)
             raise CollectionLockedError(
                 f"{path.parent} is open for writing by process {holder}; close it there, "
                 "or open it with read_only=True to search beside it"
             ) from None
-        os.pwrite(self._file, f"{os.getpid():<31}\n".encode(), 0)
+        except OSError as error:
+            os.close(self._file)
+            raise StorageError(f"{path} cannot be locked ({error.strerror}); use another file system") from error
+        with suppress(OSError):  # a full disk holds the lock as well as another, only without its holder's name
+            os.pwrite(self._file, f"{os.getpid():<31}\n".encode(), 0)
 
     def release(self) -> None:
+        """Also of copies that a fork has made."""
+        fcntl.flock(self._file, fcntl.LOCK_UN)
         os.close(self._file)

@@ -5,6 +5,7 @@ changes what it says: a changed passage is a new chunk, and the old one leaves a
 out. Tombstones at or below the horizon are gone. The text of a chunk that is its whole document is not stored twice.
 """
 
+import hashlib
 import json
 import sqlite3
 import zlib
@@ -52,6 +53,12 @@ class StoredDocument:
     metadata: str
     kind: str
     digest: bytes
+    origin: str
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is what was added."""
+        return document_digest(self.text, self.kind, self.metadata) == self.digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +106,7 @@ def known(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[int, by
 
 def document(connection: Connection, document_id: str) -> StoredDocument | None:
     row = connection.execute(
-        "SELECT key, id, text, metadata, kind, digest FROM documents WHERE id = ?", (document_id,)
+        "SELECT key, id, text, metadata, kind, digest, origin FROM documents WHERE id = ?", (document_id,)
     ).fetchone()
     return None if row is None else StoredDocument(*row)
 
@@ -172,6 +179,10 @@ def vectors(connection: Connection, keys: Keys) -> Iterator[tuple[Keys, Vectors]
         if found:
             array = np.frombuffer(b"".join(row[1] for row in found), dtype="<f4").reshape(len(found), -1)
             yield _keys(found), array
+
+
+def document_digest(text: str, kind: str, metadata: str) -> bytes:
+    return hashlib.sha256(json.dumps([text, kind, metadata]).encode()).digest()
 
 
 def vector_checksum(vector: bytes) -> int:

@@ -11,29 +11,29 @@ Knows nothing of embedding, chunking and queries. Threads: all may read; writing
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Lock
 
-from quire.errors import ConfigError, InvalidRequestError, StorageError
+from quire.errors import ConfigError, CorruptIndexError, InvalidRequestError, StorageError
 from quire.retrieval.analyzer import Analyzer
 from quire.retrieval.inverted_index import InvertedIndex
 from quire.retrieval.store import rows
-from quire.retrieval.store.change import Change, apply
-from quire.retrieval.store.database import Database
+from quire.retrieval.store.change import Change, apply, forget, remake_lookups
+from quire.retrieval.store.damage import Damage, find_damage
+from quire.retrieval.store.database import DATABASE, Database
 from quire.retrieval.store.files import make_folder
 from quire.retrieval.store.fold import Advance, Folder
 from quire.retrieval.store.gate import Gate
-from quire.retrieval.store.lock import WriterLock
+from quire.retrieval.store.lock import LOCK, WriterLock
 from quire.retrieval.store.reading import Lookups, Reading
 from quire.retrieval.store.segments import DENSE, FOLDER, KINDS, WORDS, FoldPolicy, leftovers
+from quire.retrieval.store.snapshot import remove_folder, write_snapshot
 from quire.retrieval.store.view import MovedOnError, View
 
 log = logging.getLogger(__name__)
 
-DATABASE = "quire.db"
-LOCK = "writer.lock"
 MAX_RETRIES = 5
 
 
@@ -96,15 +96,31 @@ class Store:
     def compact(self, advance: Advance) -> None:
         """One segment of each kind without anything deleted; space that is not used goes back to the disk."""
         with self._writable(), _as_storage_error(self.path):
+            self._refresh_alone()
             self._view.words.compact()
             self._folder.write_words(self._view.words, self._view.version, self._view.last_key)
             self._folder.fold_dense(0, advance=advance)
             self._refresh_alone()
             self.database.vacuum()
 
+    def verify(self, advance: Advance) -> list[Damage]:
+        """Whatever is not as it was written, anywhere on the disk."""
+        try:
+            with self.reading() as reading:
+                return find_damage(self.database, self.path, reading, self._is_named, advance)
+        except CorruptIndexError as error:
+            return [Damage("database", "", str(error))]
+
+    def forget(self, document_ids: Sequence[str]) -> None:
+        """The next update of these documents makes all again that was made from them."""
+        with self._writable(), self.database.writing() as connection:
+            forget(connection, document_ids)
+
     def rebuild(self, advance: Advance) -> None:
-        """Makes all segments again from what the database says."""
+        """Makes all segments, and what filters look up, again from the documents, chunks and vectors."""
         with self._writable(), _as_storage_error(self.path):
+            with self.database.writing() as connection:
+                remake_lookups(connection)
             words = InvertedIndex(analyzer=self._analyzer)
             with self.database.reading() as connection:
                 version, last_key = rows.state(connection).version, rows.last_chunk_key(connection)
@@ -114,6 +130,11 @@ class Store:
             self._folder.fold_dense(0, trust=False, advance=advance)
             self._view = self._new_view()
             self._refresh_alone()
+
+    def snapshot(self, target: Path) -> None:
+        """Copies the newest state to a new folder, while others read and write."""
+        with _as_storage_error(target):
+            write_snapshot(self.database, self.path, target)
 
     def close(self) -> None:
         """Waits for whoever reads or writes. A second time does nothing."""
@@ -229,6 +250,13 @@ class Store:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+
+
+def remove_store(path: Path) -> None:
+    """Raises InvalidRequestError where there is none, CollectionLockedError while somebody writes to it."""
+    with _as_storage_error(path):
+        _check_folder(path, may_create=False)
+        remove_folder(path)
 
 
 def _check_folder(path: Path, *, may_create: bool) -> None:
