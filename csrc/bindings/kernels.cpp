@@ -8,6 +8,7 @@
 #include <optional>
 #include <tuple>
 
+#include "bindings/address.h"
 #include "bindings/rooms.h"
 #include "kernels/activation.h"
 #include "kernels/attention.h"
@@ -28,13 +29,6 @@ namespace quire {
 
 namespace {
 
-using Address = uintptr_t;
-
-template <class T = void>
-T* at(Address address) {
-  return reinterpret_cast<T*>(address);
-}
-
 void bind_elementwise(nb::module_& m) {
   m.def(
       "embedding",
@@ -43,6 +37,17 @@ void bind_elementwise(nb::module_& m) {
         Recording::run([args] { embedding(args); });
       },
       "ids"_a, "table"_a, "out"_a, "count"_a, "rows"_a, "row_bytes"_a, nb::call_guard<nb::gil_scoped_release>());
+  m.def(
+      "embedding_int8",
+      [](Address ids, Address data, Address scales, Address out, int64_t count, int64_t rows, int64_t width,
+         int dtype) {
+        const EmbeddingInt8 args{
+            at<int64_t>(ids),         at<uint8_t>(data), at<float>(scales), at(out), count, rows, width,
+            static_cast<DType>(dtype)};
+        Recording::run([args] { embedding_int8(args); });
+      },
+      "ids"_a, "data"_a, "scales"_a, "out"_a, "count"_a, "rows"_a, "width"_a, "dtype"_a,
+      nb::call_guard<nb::gil_scoped_release>());
   m.def(
       "rms_norm",
       [](Address x, Address residual, Address weight, Address out, Address sum, int64_t rows, int64_t width, float eps,
@@ -161,12 +166,6 @@ void bind_linear(nb::module_& m) {
       "x"_a, "weight"_a, "bias"_a, "out"_a, "rows"_a, "inputs"_a, "outputs"_a, "dtype"_a,
       nb::call_guard<nb::gil_scoped_release>(), "bias is 0 where there is none.");
   m.def(
-      "pack_int8",
-      [](Address weight, int64_t outputs, int64_t inputs, Address data, Address scales, int dtype) {
-        pack_int8({at(weight), outputs, inputs, at<uint8_t>(data), at<float>(scales), static_cast<DType>(dtype)});
-      },
-      "weight"_a, "outputs"_a, "inputs"_a, "data"_a, "scales"_a, "dtype"_a, nb::call_guard<nb::gil_scoped_release>());
-  m.def(
       "linear_int8",
       [](Address x, Address data, Address scales, Address bias, Address out, int64_t rows, int64_t inputs,
          int64_t outputs, int dtype) {
@@ -176,12 +175,6 @@ void bind_linear(nb::module_& m) {
       },
       "x"_a, "data"_a, "scales"_a, "bias"_a, "out"_a, "rows"_a, "inputs"_a, "outputs"_a, "dtype"_a,
       nb::call_guard<nb::gil_scoped_release>());
-  m.def(
-      "pack_int4",
-      [](Address weight, int64_t outputs, int64_t inputs, int64_t group, Address data, int dtype) {
-        pack_int4({at(weight), outputs, inputs, group, at<std::byte>(data), static_cast<DType>(dtype)});
-      },
-      "weight"_a, "outputs"_a, "inputs"_a, "group"_a, "data"_a, "dtype"_a, nb::call_guard<nb::gil_scoped_release>());
   m.def(
       "linear_int4",
       [](Address x, Address data, Address bias, Address out, int64_t rows, int64_t inputs, int64_t outputs,
@@ -211,6 +204,7 @@ void bind_kernels(nb::module_& m) {
   bind_kv(m);
   bind_attention(m);
   bind_linear(m);
+  bind_packing(m);
 }
 
 }  // namespace quire

@@ -54,7 +54,7 @@ def linear(x_TK: Tensor, weight_NK: Tensor, bias: Tensor | None = None) -> Tenso
 def embedding(ids_T: Tensor, table_VD: Tensor) -> Tensor:
     """The rows of the table with these numbers. Raises IndexError where there is none."""
     rows, width = table_VD.shape
-    _check_index("ids", ids_T, torch.int64, len(ids_T))
+    check_index("ids", ids_T, torch.int64, len(ids_T))
     if not table_VD.is_contiguous():
         raise ValueError(f"table is {shown(table_VD)}; it must be contiguous.")
     out_TD = empty_result((len(ids_T), width), table_VD.dtype)
@@ -124,7 +124,7 @@ def store_kv(k_TKE: Tensor, v_TKE: Tensor, k_cache_NKBE: Tensor, v_cache_NKBE: T
     _check_heads("k", k_TKE, k_TKE.dtype, tokens, num_kv_heads, head_dim)
     _check_heads("v", v_TKE, k_TKE.dtype, tokens, num_kv_heads, head_dim)
     cache = _cache_fields(k_cache_NKBE, v_cache_NKBE, k_TKE.dtype, num_kv_heads, head_dim)
-    _check_index("slots", slots_T, torch.int64, tokens)
+    check_index("slots", slots_T, torch.int64, tokens)
     _native.store_kv(
         k_TKE.data_ptr(), v_TKE.data_ptr(), k_TKE.stride(0), v_TKE.stride(0), cache, slots_T.data_ptr(), tokens
     )
@@ -156,7 +156,7 @@ def qk_norm_rope_store_(
     _check_heads("v", v_TKE, dtype, tokens, num_kv_heads, head_dim)
     _check_angles(positions_T, cos_sin_PE, tokens, head_dim)
     cache = _cache_fields(k_cache_NKBE, v_cache_NKBE, dtype, num_kv_heads, head_dim)
-    _check_index("slots", slots_T, torch.int64, tokens)
+    check_index("slots", slots_T, torch.int64, tokens)
     _native.prepare_qkv(
         q_THE.data_ptr(),
         k_TKE.data_ptr(),
@@ -194,9 +194,9 @@ def paged_attention(
     _check_heads("q", q_THE, q_THE.dtype, tokens, num_heads, head_dim)
     cache = _cache_fields(k_cache_NKBE, v_cache_NKBE, q_THE.dtype, num_kv_heads, head_dim)
     num_sequences, table_width = attn.block_tables.shape
-    _check_index("block_tables", attn.block_tables, torch.int32, num_sequences)
-    _check_index("context_lens", attn.context_lens, torch.int32, num_sequences)
-    _check_index("query_starts", attn.query_starts, torch.int32, num_sequences + 1)
+    check_index("block_tables", attn.block_tables, torch.int32, num_sequences)
+    check_index("context_lens", attn.context_lens, torch.int32, num_sequences)
+    check_index("query_starts", attn.query_starts, torch.int32, num_sequences + 1)
     if num_heads % num_kv_heads:
         raise ValueError(f"q has {num_heads} heads; a multiple of the cache's {num_kv_heads} is needed.")
     if not scale > 0:
@@ -239,7 +239,7 @@ def copy_blocks(kv_NL2KBE: Tensor, pairs_C2: Tensor) -> None:
         raise ValueError(f"kv is {shown(kv_NL2KBE)}; it must be contiguous.")
     if pairs_C2.dim() != 2 or pairs_C2.shape[1] != 2:
         raise ValueError(f"pairs is {shown(pairs_C2)}; it must be int64 [pairs, 2].")
-    _check_index("pairs", pairs_C2, torch.int64, len(pairs_C2))
+    check_index("pairs", pairs_C2, torch.int64, len(pairs_C2))
     block_bytes = kv_NL2KBE.stride(0) * kv_NL2KBE.element_size()
     _native.copy_blocks(kv_NL2KBE.data_ptr(), block_bytes, pairs_C2.data_ptr(), len(pairs_C2))
 
@@ -318,14 +318,14 @@ def _cache_fields(
 
 
 def _check_angles(positions: Tensor, cos_sin: Tensor, tokens: int, head_dim: int) -> None:
-    _check_index("positions", positions, torch.int64, tokens)
+    check_index("positions", positions, torch.int64, tokens)
     if cos_sin.dtype is not torch.float32 or cos_sin.shape[-1] != head_dim or not cos_sin.is_contiguous():
         raise ValueError(f"cos_sin is {shown(cos_sin)}; it must be float32 [positions, {head_dim}], contiguous.")
     if head_dim % 2:
         raise ValueError(f"head_dim is {head_dim}; rotation pairs the halves of a head, so it must be even.")
 
 
-def _check_index(name: str, x: Tensor, dtype: torch.dtype, length: int) -> None:
+def check_index(name: str, x: Tensor, dtype: torch.dtype, length: int) -> None:
     if x.dtype is not dtype or x.shape[0] != length or not x.is_contiguous():
         raise ValueError(f"{name} is {shown(x)}; it must be {dtype}, contiguous, {length} long.")
 
