@@ -43,9 +43,13 @@ class EngineConfig:
     quantization: str | None = _knob(
         None,
         "Packs the weights at load: int8 (one scale per output) is about twice as fast as bfloat16 and all but as "
-        "exact, int4 (one scale per 32 inputs) is faster still at small batches and less exact. Default: as they are.",
-        choices=("int8", "int4"),
+        "exact, int4 (one scale per 32 inputs) is faster still at small batches and less exact. Default: as they are, "
+        "and what a GGUF file has quantised as int4 (its Q4_0) or int8 (all else), which none unpacks.",
+        choices=("int8", "int4", "none"),
         aliases=("-q",),
+    )
+    cache_weights: bool = _knob(
+        True, "Keep packed weights on disk, so that the next start maps them. QUIRE_CACHE names the folder."
     )
     max_model_len: int | None = _knob(
         None, "Tokens of prompt and output together. Default: what the model allows and the KV cache holds.", low=1

@@ -71,8 +71,8 @@ def chunked_logprobs(
 
 
 def logprobs_of_models(group: Group, paths: list[Path], prompts: list[list[int]]) -> list[list[torch.Tensor]]:
-    """`chunked_logprobs` of each model, as one rank of `group` computes them."""
-    models = [load(path, dtype="float32", group=group) for path in paths]
+    """`chunked_logprobs` of each model, as one rank of `group` computes them from unpacked weights."""
+    models = [load(path, dtype="float32", group=group, quantization="none") for path in paths]
     return [chunked_logprobs(m.model, m.config, prompts, num_ranks=group.size) for m in models]
 
 

@@ -74,7 +74,7 @@ def test_rope_scaling_comes_from_metadata_or_factors(rope, tmp_path):
 def test_weights_are_those_of_the_gguf_package(tensor_type, architecture, tmp_path):
     oracle = tiny_model(architecture, **SIZE_OF_K_QUANTS)
     path = write_tiny_gguf(tmp_path / "m.gguf", oracle, tensor_type)
-    model = load(path, dtype="float32", group=SingleGroup()).model
+    model = load(path, dtype="float32", quantization="none", group=SingleGroup()).model
     expected = {
         tensor.name: torch.from_numpy(gguf.quants.dequantize(np.array(tensor.data), tensor.tensor_type))
         for tensor in gguf.GGUFReader(path).tensors
@@ -110,7 +110,7 @@ def test_a_quantised_model_computes_with_its_weights(tmp_path):
                 parameter.copy_(torch.from_numpy(rounded))
     prompt = random_prompts(320, [23])[0]
     expected = oracle(torch.tensor([prompt])).logits[0].log_softmax(-1)
-    torch.testing.assert_close(logprobs_of(path, dtype="float32")[0], expected, rtol=0, atol=1e-4)
+    torch.testing.assert_close(logprobs_of(path, dtype="float32", quantization="none")[0], expected, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -188,4 +188,4 @@ def test_transformers_reads_the_same_model_from_the_file(architecture, tmp_path)
     prompt = random_prompts(320, [23])[0]
     with torch.inference_mode():
         expected = oracle(torch.tensor([prompt])).logits[0].log_softmax(-1)
-    torch.testing.assert_close(logprobs_of(path, dtype="float32")[0], expected, rtol=0, atol=1e-4)
+    torch.testing.assert_close(logprobs_of(path, dtype="float32", quantization="none")[0], expected, rtol=0, atol=1e-4)

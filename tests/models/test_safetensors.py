@@ -110,9 +110,9 @@ def test_a_header_longer_than_the_file_is_refused_unread(tmp_path):
 
 
 def test_integers_are_no_weights(tmp_path):
-    save_file({"ids": torch.arange(3)}, tmp_path / "t.safetensors")
-    with pytest.raises(ModelLoadError, match="the tensor ids is I64; supported: F32, F16, BF16"):
-        SafetensorsFile(tmp_path / "t.safetensors").tensor("ids")
+    save_file({"model.ids": torch.arange(3)}, tmp_path / "model.safetensors")
+    with pytest.raises(ModelLoadError, match=r"the tensor model\.ids is I64; supported: F32, F16, BF16"):
+        SafetensorsCheckpoint(tmp_path).tensor("model.ids", torch.float32)
 
 
 def write_shards(directory, weight_map, tensors):

@@ -27,7 +27,8 @@ from quire.errors import CapacityError, ConfigError
 from quire.memory.device import available_memory_bytes, num_physical_cores, set_threads
 from quire.models import LoadedModel, load
 from quire.models.config import ModelConfig
-from quire.models.gguf import metadata_value, open_gguf
+from quire.models.gguf import metadata_value
+from quire.models.packing.store import packed_weights_directory
 from quire.models.text.chat_template import read_template
 from quire.models.tokenizer import Tokenizer
 from quire.parallel.group import SingleGroup, TorchGroup
@@ -46,7 +47,7 @@ def assemble(
     block that is stored, shared or removed, in the thread that steps the engine."""
     loaded, plan, executor = _load(model, config, show_progress=show_progress)
     log.info("%s", plan)
-    tokenizer = _tokenizer_of(loaded.path, config.chat_template)
+    tokenizer = _tokenizer_of(loaded, config.chat_template)
     eos_token_ids = frozenset(loaded.config.eos_token_ids)
     return connect(
         executor,
@@ -65,6 +66,7 @@ def _load(model: str | Path, config: EngineConfig, *, show_progress: bool) -> tu
     size = config.tensor_parallel_size
     num_threads = config.num_threads or max(1, num_physical_cores() // size)
     set_threads(num_threads)
+    cache = packed_weights_directory() if config.cache_weights else None
     with ExitStack() as undo:
         group: SingleGroup | TorchGroup = SingleGroup()
         if size > 1:
@@ -72,6 +74,7 @@ def _load(model: str | Path, config: EngineConfig, *, show_progress: bool) -> tu
                 str(model),
                 dtype=config.dtype,
                 quantization=config.quantization,
+                cache=str(cache) if cache is not None else None,
                 revision=config.revision,
                 size=size,
                 num_threads=num_threads,
@@ -84,6 +87,7 @@ def _load(model: str | Path, config: EngineConfig, *, show_progress: bool) -> tu
             dtype=config.dtype,
             group=group,
             quantization=config.quantization,
+            cache=cache,
             revision=config.revision,
             show_progress=show_progress,
         )
@@ -101,14 +105,15 @@ def _load(model: str | Path, config: EngineConfig, *, show_progress: bool) -> tu
     return loaded, plan, ParallelExecutor(local, group, workers)
 
 
-def _tokenizer_of(path: Path, chat_template: str | None) -> Tokenizer | None:
+def _tokenizer_of(loaded: LoadedModel, chat_template: str | None) -> Tokenizer | None:
     """With `chat_template` (text or path) in place of its own. None where there are weights alone: such an engine
     takes and gives token ids."""
-    if path.is_file():
-        has_vocabulary = metadata_value(open_gguf(path), "tokenizer.ggml.model") is not None
-        tokenizer = Tokenizer.from_gguf(path) if has_vocabulary else None
+    if loaded.gguf is not None:
+        has_vocabulary = metadata_value(loaded.gguf, "tokenizer.ggml.model") is not None
+        tokenizer = Tokenizer.from_gguf(loaded.gguf) if has_vocabulary else None
     else:
-        tokenizer = Tokenizer.from_directory(path) if (path / "tokenizer.json").is_file() else None
+        has_vocabulary = (loaded.path / "tokenizer.json").is_file()
+        tokenizer = Tokenizer.from_directory(loaded.path) if has_vocabulary else None
     if tokenizer is not None and chat_template is not None:
         tokenizer.chat_template = read_template(chat_template)
     return tokenizer

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -33,6 +34,7 @@ class WorkerSpec(msgspec.Struct):
     model: str
     dtype: str
     quantization: str | None
+    cache: str | None
     revision: str | None
     rank: int
     size: int
@@ -99,6 +101,7 @@ class WorkerGroup:
         *,
         dtype: str,
         quantization: str | None,
+        cache: str | None,
         revision: str | None,
         size: int,
         num_threads: int,
@@ -108,7 +111,7 @@ class WorkerGroup:
         self._processes: list[subprocess.Popen[bytes]] = []
         ends: list[socket.socket] = []
         for rank in range(1, size):
-            spec = WorkerSpec(model, dtype, quantization, revision, rank, size, self.rendezvous, num_threads)
+            spec = WorkerSpec(model, dtype, quantization, cache, revision, rank, size, self.rendezvous, num_threads)
             ours, theirs = socket.socketpair()
             with theirs:
                 command = [sys.executable, "-m", "quire.engine.worker", str(theirs.fileno())]
@@ -147,7 +150,14 @@ def serve(receiver: Receiver) -> None:
     spec = msgspec.msgpack.decode(head, type=WorkerSpec)
     group = TorchGroup(spec.rank, spec.size, spec.rendezvous)
     set_threads(spec.num_threads)
-    loaded = load(spec.model, dtype=spec.dtype, group=group, quantization=spec.quantization, revision=spec.revision)
+    loaded = load(
+        spec.model,
+        dtype=spec.dtype,
+        group=group,
+        quantization=spec.quantization,
+        cache=Path(spec.cache) if spec.cache is not None else None,
+        revision=spec.revision,
+    )
     executor: ModelExecutor | None = None
     while (frame := receiver.receive()) is not None:
         message = _decode(frame)

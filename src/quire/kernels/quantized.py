@@ -99,6 +99,9 @@ class Int4Weight:
         _native.pack_q4_0(blocks_RB.data_ptr(), len(blocks_RB), self.inputs, to)
 
 
+QuantizedWeight: TypeAlias = Int8Weight | Int4Weight
+
+
 def quantize_int8(weight_NK: Tensor) -> Int8Weight:
     """A whole matrix, packed."""
     outputs, inputs = _matrix_shape(weight_NK)
@@ -199,7 +202,7 @@ def _matrix_shape(weight: Tensor) -> tuple[int, int]:
     return weight.shape[0], weight.shape[1]
 
 
-def _check_rows(packed: Int8Weight | Int4Weight, first: int, rows: Tensor) -> None:
+def _check_rows(packed: QuantizedWeight, first: int, rows: Tensor) -> None:
     if rows.shape[1:] != (packed.inputs,) or rows.dtype not in DTYPE_CODES or not rows.is_contiguous():
         raise ValueError(
             f"rows is {shown(rows)}; it must be contiguous rows of {packed.inputs} float32, bfloat16 or float16."
@@ -207,7 +210,7 @@ def _check_rows(packed: Int8Weight | Int4Weight, first: int, rows: Tensor) -> No
     _check_place(packed, first, len(rows))
 
 
-def _check_place(packed: Int8Weight | Int4Weight, first: int, count: int) -> None:
+def _check_place(packed: QuantizedWeight, first: int, count: int) -> None:
     end = first + count
     if first < 0 or first % PANEL or end > packed.outputs or (end % PANEL and end != packed.outputs):
         raise ValueError(

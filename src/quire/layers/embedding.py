@@ -5,9 +5,7 @@ run of the vocabulary (zeros fill up the last one); with tied weights both ends 
 """
 
 import torch
-import torch.nn.functional as F  # noqa: N812  # its customary name
 
-from quire import kernels
 from quire.layers.layer import Layer
 from quire.layers.parameter import Part, Weight
 from quire.parallel.group import Group
@@ -20,14 +18,15 @@ class VocabParallelEmbedding(Layer):
         super().__init__()
         self.weight = Weight((Part((vocab_size, hidden_size), split_dim=0),), dtype, group)
         self.group = group
-        self.first_id = group.rank * self.weight.shape[0]
+        self.num_rows = self.weight.shape[0]
+        self.first_id = group.rank * self.num_rows
 
     def forward(self, token_ids_T: torch.Tensor) -> torch.Tensor:
         if self.group.size == 1:
-            return kernels.embedding(token_ids_T, self.weight)
+            return self.weight.look_up(token_ids_T)
         rows_T = token_ids_T - self.first_id
-        is_ours_T = (rows_T >= 0) & (rows_T < self.weight.shape[0])
-        x_TD = F.embedding(rows_T * is_ours_T, self.weight) * is_ours_T[:, None]
+        is_ours_T = (rows_T >= 0) & (rows_T < self.num_rows)
+        x_TD = self.weight.look_up(rows_T * is_ours_T) * is_ours_T[:, None]
         return self.group.all_reduce(x_TD)
 
 

@@ -5,7 +5,6 @@ Knows nothing of files. Invariant: after every part has been loaded, the paramet
 the other, in the parameter's dtype.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -71,11 +70,11 @@ class Weight(nn.Parameter):
         self._rows_of(part).copy_(self._slice(part, tensor))
         return False
 
-    def pack(self, quantize: Callable[[torch.Tensor], Packed], *, keep_rows: bool) -> None:
-        """From now on linear layers use `quantize` of the matrix. `keep_rows`: an embedding still reads its rows;
-        else its own memory is given up."""
-        self.packed = quantize(self.data)
-        if not keep_rows:
+    def use_packed(self, packed: Packed, *, keeps_rows: bool) -> None:
+        """From now on linear layers use `packed`. `keeps_rows`: an embedding still reads the plain rows; else their
+        memory is given up."""
+        self.packed = packed
+        if not keeps_rows:
             self.data = self.data.new_empty((0, *self.data.shape[1:]))
 
     def project(
@@ -93,15 +92,26 @@ class Weight(nn.Parameter):
             product = kernels.linear_int4(x, packed, bias)
         return product if nonlinearity == "none" else kernels.nonlinear_(product, nonlinearity)
 
+    def look_up(self, ids_T: torch.Tensor) -> torch.Tensor:
+        """The rows with these numbers, by the packed matrix if that is all there is."""
+        if len(self.data):
+            return kernels.embedding(ids_T, self)
+        assert isinstance(self.packed, kernels.Int8Weight)
+        return kernels.embedding_int8(ids_T, self.packed, self.dtype)
+
+    def share_of(self, part: Part) -> tuple[int, int]:
+        """Where this rank's slice of `part` begins and ends, along its `split_dim`."""
+        length, size = part.slice_len(self.group.size), part.shape[part.split_dim or 0]
+        begin = min(self.group.rank * length, size)
+        return begin, min(begin + length, size)
+
     def _slice(self, part: Part, tensor: torch.Tensor) -> torch.Tensor:
         """This rank's slice, with zeros where a last slice is shorter than the others."""
         if part.split_dim is None or self.group.size == 1:
             return tensor
-        length, size = part.slice_len(self.group.size), tensor.shape[part.split_dim]
-        begin = min(self.group.rank * length, size)
-        end = min(begin + length, size)
+        begin, end = self.share_of(part)
         mine = tensor.narrow(part.split_dim, begin, end - begin)
-        missing = length - (end - begin)
+        missing = part.slice_len(self.group.size) - (end - begin)
         return F.pad(mine, [0, 0] * (tensor.dim() - 1 - part.split_dim) + [0, missing]) if missing else mine
 
     def _rows_of(self, part: Part) -> torch.Tensor:

@@ -1,17 +1,21 @@
 """Models as llama.cpp writes them into GGUF files: its metadata keys, tensor names and row orders turned into ours.
 
-Plain tensors (F32, F16, BF16) are used where they lie in the file; quantised ones become numbers of the model's dtype
-when they are loaded. Invariant: a number that comes out is the one that the gguf package's own dequantisation gives.
+Plain tensors (F32, F16, BF16) are used where they lie in the file; quantised ones are handed on in their blocks, to be
+packed, or become numbers of the model's dtype. Invariant: a number that comes out is the one that the gguf package's
+own dequantisation gives.
 """
 
 import math
 import re
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import gguf
 import torch
-from gguf import GGMLQuantizationType
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
+from quire import kernels
 from quire.errors import ModelLoadError, shown
 from quire.layers.rotary import (
     FactorScaling,
@@ -23,6 +27,7 @@ from quire.layers.rotary import (
 )
 from quire.models.config import ModelConfig, checked_kv_heads
 from quire.models.gguf import GgufFile, GgufTensor
+from quire.models.packing.rows import ROWS_AT_ONCE, BlockRows, Form, PlainRows, Rows
 from quire.models.safetensors import give_back_pages
 
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
@@ -51,8 +56,6 @@ _MODULES = {
 }
 _SHORT_NAMES = {module: short for short, module in _MODULES.items()}
 _ROPE_FACTORS = "rope_freqs.weight"
-_NUMBERS_AT_ONCE = 1 << 22
-"""Dequantised together: enough to keep numpy busy, little beside the model."""
 
 
 def from_gguf(file: GgufFile, *, dtype: torch.dtype = torch.float32) -> ModelConfig:
@@ -185,32 +188,56 @@ class GgufCheckpoint:
     def tensor(self, name: str, dtype: torch.dtype) -> torch.Tensor:
         source = self._tensors[name]
         if source.type in _PLAIN_DTYPES:
-            rows = torch.from_numpy(self._file.rows(source))
-            numbers = rows.view(_PLAIN_DTYPES[source.type]).view(source.shape)
-        else:
-            numbers = self._dequantized(source, dtype)
-            self.release(name)
-        if self._is_interleaved and (".q_proj." in name or ".k_proj." in name):
-            return _halves_apart(numbers, self._head_dim)
-        return numbers
+            return self._in_our_order(name, self._plain(source))
+        numbers = torch.empty(source.shape, dtype=dtype)
+        blocks = self._blocks(source)
+        for row in range(0, len(blocks), ROWS_AT_ONCE):
+            numbers.view(-1, source.shape[-1])[row : row + ROWS_AT_ONCE] = blocks.numbers(row, row + ROWS_AT_ONCE)
+        self.release(name)
+        return self._in_our_order(name, numbers)
+
+    def form(self, name: str) -> Form:
+        kind = self._tensors[name].type
+        if kind in _PLAIN_DTYPES:
+            return Form.PLAIN
+        return Form.Q4_0 if kind is GGMLQuantizationType.Q4_0 else Form.QUANTIZED
+
+    def rows(self, name: str) -> Rows:
+        source = self._tensors[name]
+        if source.type in _PLAIN_DTYPES:
+            return PlainRows(self._in_our_order(name, self._plain(source)))
+        rows = self._blocks(source)
+        return replace(rows, blocks=self._in_our_order(name, rows.blocks))
 
     def release(self, name: str) -> None:
         source = self._tensors[name]
         give_back_pages(self._file.map, source.begin, source.end)
 
-    def _dequantized(self, source: GgufTensor, dtype: torch.dtype) -> torch.Tensor:
-        rows = self._file.rows(source)
-        numbers = torch.empty((len(rows), source.shape[-1]), dtype=dtype)
-        at_once = max(1, _NUMBERS_AT_ONCE // source.shape[-1])
+    def _plain(self, source: GgufTensor) -> torch.Tensor:
+        return torch.from_numpy(self._file.rows(source)).view(_PLAIN_DTYPES[source.type]).view(source.shape)
+
+    def _blocks(self, source: GgufTensor) -> BlockRows:
+        block_size, block_bytes = GGML_QUANT_SIZES[source.type]
+        return BlockRows(
+            torch.from_numpy(self._file.rows(source)),
+            block_size,
+            block_bytes,
+            kernels.dequantize_q8_0 if source.type is GGMLQuantizationType.Q8_0 else partial(self._dequantize, source),
+            is_q4_0=source.type is GGMLQuantizationType.Q4_0,
+        )
+
+    def _dequantize(self, source: GgufTensor, blocks: torch.Tensor) -> torch.Tensor:
         try:
-            for row in range(0, len(rows), at_once):
-                some = gguf.quants.dequantize(rows[row : row + at_once], source.type)
-                numbers[row : row + at_once] = torch.from_numpy(some)
+            return torch.from_numpy(gguf.quants.dequantize(blocks.numpy(), source.type))
         except NotImplementedError as error:
             raise ModelLoadError(
                 f"{self._file.path}: the tensor {source.name} is {source.type.name}, which cannot be read."
             ) from error
-        return numbers.view(source.shape)
+
+    def _in_our_order(self, name: str, rows: torch.Tensor) -> torch.Tensor:
+        if self._is_interleaved and (".q_proj." in name or ".k_proj." in name):
+            return _halves_apart(rows, self._head_dim)
+        return rows
 
 
 def _hf_name(name: str) -> str:

@@ -6,6 +6,7 @@ no code from a repository.
 
 import hashlib
 import json
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ import torch
 from quire.errors import ConfigError, ModelLoadError, shown
 from quire.models.config import ModelConfig, from_hf
 from quire.models.decoder import CausalLM
-from quire.models.gguf import open_gguf
+from quire.models.gguf import GgufFile, open_gguf
 from quire.models.hub import local_path
 from quire.models.llama_cpp import GgufCheckpoint, from_gguf
-from quire.models.quantization import packer
+from quire.models.packing.plan import plan_packing
+from quire.models.packing.store import open_store
 from quire.models.registry import new_model
 from quire.models.safetensors import SafetensorsCheckpoint
-from quire.models.weights import Checkpoint, load_weights
+from quire.models.weights import Checkpoint, forms_of, load_weights
 from quire.parallel.group import Group
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -36,6 +38,8 @@ class LoadedModel:
     """The directory or GGUF file on this machine; its tokenizer is there too."""
     fingerprint: bytes
     """Two models with the same fingerprint compute the same KV."""
+    gguf: GgufFile | None = None
+    """Where the model is one GGUF file: what was read of it."""
 
 
 def load(
@@ -45,26 +49,38 @@ def load(
     group: Group,
     revision: str | None = None,
     quantization: str | None = None,
+    cache: Path | None = None,
     show_progress: bool = False,
 ) -> LoadedModel:
     """This rank's part of the model at a directory, GGUF file or hub id (of which only the needed files are fetched).
 
-    `dtype` auto takes the one of the weights' file. `quantization` int8 or int4 packs the matrices of linear layers as
-    they are loaded. Raises ModelLoadError, and ConfigError where the group cannot share
-    the model.
+    `dtype` auto takes the one of the weights' file. `quantization` int8 or int4 packs the matrices of linear layers,
+    none unpacks what a GGUF file has quantised, and by default its types decide; packed matrices are kept in the folder
+    `cache`, if given. Raises ModelLoadError, and ConfigError where the group cannot share the model.
     """
     if dtype not in ("auto", *DTYPES):
         raise ConfigError(f"dtype is {shown(dtype)}; allowed: auto, {', '.join(DTYPES)}.")
     path = local_path(path_or_id, revision)
-    config, checkpoint = _read_gguf(path) if path.is_file() else _read_directory(path)
+    file = open_gguf(path) if path.is_file() else None
+    config, checkpoint = _read_gguf(file) if file is not None else _read_directory(path)
     config = replace(config, dtype=checkpoint.dtype if dtype == "auto" else DTYPES[dtype])
     model = new_model(config, group)
-    load_weights(model, checkpoint, show_progress=show_progress, on_loaded=packer(model, quantization))
-    return LoadedModel(model.eval(), config, path, _fingerprint(config, checkpoint, quantization))
+    plan = plan_packing(model, forms_of(model, checkpoint), quantization)
+    fingerprint = _fingerprint(config, checkpoint, quantization)
+    packed_file = _packed_file(cache, path, config, quantization, group) if cache is not None else None
+    store = open_store({name: packing.layout for name, packing in plan.items()}, packed_file, fingerprint)
+    with closing(store):
+        load_weights(model, checkpoint, plan=plan, store=store, show_progress=show_progress)
+    return LoadedModel(model.eval(), config, path, fingerprint, file)
 
 
-def _read_gguf(path: Path) -> tuple[ModelConfig, Checkpoint]:
-    file = open_gguf(path)
+def _packed_file(cache: Path, path: Path, config: ModelConfig, quantization: str | None, group: Group) -> Path:
+    """One for each model and way to run it, so that a model that has changed takes the place of what it was."""
+    key = repr((str(path.resolve()), config.dtype, quantization, group.rank, group.size))
+    return cache / f"{path.stem}-{quantization or 'auto'}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
+
+
+def _read_gguf(file: GgufFile) -> tuple[ModelConfig, Checkpoint]:
     config = from_gguf(file)
     return config, GgufCheckpoint(file, config.head_dim)
 

@@ -20,12 +20,13 @@ from typing import Any
 import torch
 
 from quire.errors import ModelLoadError, shown
+from quire.models.packing.rows import Form, PlainRows, Rows
 
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
 MAX_HEADER_BYTES = 100_000_000
 
-_DTYPES = {
+DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
     "F16": torch.float16,
@@ -66,17 +67,14 @@ class SafetensorsFile:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         except OSError as error:
             raise ModelLoadError(f"{path} cannot be read: {error.strerror}.") from error
+        self.metadata: dict[str, str] = {}
         self.entries = dict(self._read_entries())
         self._check_overlaps()
 
     def tensor(self, name: str) -> torch.Tensor:
-        """A view of the mapping. Raises ModelLoadError where the dtype is not one of weights."""
+        """A view of the mapping."""
         entry = self.entries[name]
-        if entry.dtype_name not in _WEIGHT_DTYPES:
-            raise ModelLoadError(
-                f"{self.path}: the tensor {name} is {entry.dtype_name}; supported: {', '.join(_WEIGHT_DTYPES)}."
-            )
-        dtype = _DTYPES[entry.dtype_name]
+        dtype = DTYPES[entry.dtype_name]
         count = math.prod(entry.shape)
         if count == 0:
             return torch.empty(entry.shape, dtype=dtype)
@@ -89,6 +87,10 @@ class SafetensorsFile:
         entry = self.entries[name]
         return self._map[entry.begin : min(entry.begin + size, entry.end)]
 
+    def data(self) -> torch.Tensor:
+        """All bytes behind the header."""
+        return torch.frombuffer(self._map, dtype=torch.uint8, offset=self._data_start)
+
     def release(self, name: str) -> None:
         """Gives the pages that hold nothing but this tensor back to the system; they can be read again."""
         entry = self.entries[name]
@@ -98,26 +100,29 @@ class SafetensorsFile:
         length = int.from_bytes(self._map[:8], "little")
         if length > min(MAX_HEADER_BYTES, self.num_bytes - 8):
             raise self._damaged(f"its header would have {length} bytes and the file has {self.num_bytes}")
+        self._data_start = 8 + length
         try:
             header = json.loads(self._map[8 : 8 + length])
             for name, fields in header.items():
-                if name != "__metadata__":
-                    yield name, self._entry(name, fields, 8 + length)
+                if name == "__metadata__":
+                    self.metadata = dict(fields)
+                else:
+                    yield name, self._entry(name, fields)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise self._damaged(f"its header is not that of a safetensors file ({error})") from error
 
-    def _entry(self, name: str, fields: Mapping[str, Any], data_start: int) -> _Entry:
+    def _entry(self, name: str, fields: Mapping[str, Any]) -> _Entry:
         dtype_name, shape, (begin, end) = fields["dtype"], tuple(fields["shape"]), fields["data_offsets"]
-        if dtype_name not in _DTYPES:
+        if dtype_name not in DTYPES:
             raise ModelLoadError(f"{self.path}: the tensor {name} has the unknown dtype {shown(dtype_name)}.")
         if not all(type(n) is int and n >= 0 for n in (*shape, begin, end)):
             raise self._damaged(f"the tensor {name} has shape {shown(fields['shape'])} at {shown([begin, end])}")
-        num_bytes = math.prod(shape) * _DTYPES[dtype_name].itemsize
+        num_bytes = math.prod(shape) * DTYPES[dtype_name].itemsize
         if end - begin != num_bytes:
             raise self._damaged(f"the tensor {name} of {num_bytes} bytes has the range {begin} to {end}")
-        if data_start + end > self.num_bytes:
-            raise self._damaged(f"the tensor {name} ends at byte {data_start + end} of {self.num_bytes}")
-        return _Entry(dtype_name, shape, data_start + begin, data_start + end)
+        if self._data_start + end > self.num_bytes:
+            raise self._damaged(f"the tensor {name} ends at byte {self._data_start + end} of {self.num_bytes}")
+        return _Entry(dtype_name, shape, self._data_start + begin, self._data_start + end)
 
     def _check_overlaps(self) -> None:
         ranges = sorted(
@@ -168,19 +173,30 @@ class SafetensorsCheckpoint:
             entry = file.entries[in_file]
             if entry.dtype_name in num_bytes:
                 num_bytes[entry.dtype_name] += entry.end - entry.begin
-        return _DTYPES[max(num_bytes, key=num_bytes.__getitem__)]
+        return DTYPES[max(num_bytes, key=num_bytes.__getitem__)]
 
     def name_in_file(self, name: str) -> str:
         return self._file_of[name][0] if name in self._file_of else name
 
     def tensor(self, name: str, dtype: torch.dtype) -> torch.Tensor:  # noqa: ARG002  # nothing here is quantised
         in_file, file = self._file_of[name]
+        dtype_name = file.entries[in_file].dtype_name
+        if dtype_name not in _WEIGHT_DTYPES:
+            raise ModelLoadError(
+                f"{file.path}: the tensor {in_file} is {dtype_name}; supported: {', '.join(_WEIGHT_DTYPES)}."
+            )
         return file.tensor(in_file)
 
     def first_bytes(self, name: str, size: int) -> bytes:
         """As many of the tensor's bytes as it has, `size` at most."""
         in_file, file = self._file_of[name]
         return file.first_bytes(in_file, size)
+
+    def form(self, name: str) -> Form:  # noqa: ARG002
+        return Form.PLAIN
+
+    def rows(self, name: str) -> Rows:
+        return PlainRows(self.tensor(name, torch.float32))
 
     def release(self, name: str) -> None:
         in_file, file = self._file_of[name]

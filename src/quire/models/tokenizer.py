@@ -17,6 +17,7 @@ from tokenizers import AddedToken, Encoding
 from tokenizers import Tokenizer as Backend
 
 from quire.errors import InvalidRequestError, ModelLoadError, shown
+from quire.models.gguf import GgufFile, open_gguf
 from quire.models.text.chat_template import ChatTemplate, compile_template
 from quire.models.text.gguf_tokenizer import read_gguf
 from quire.models.text.incremental_decoder import IncrementalDecoder
@@ -71,9 +72,9 @@ class Tokenizer:
         )
 
     @classmethod
-    def from_gguf(cls, file: str | Path) -> "Tokenizer":
+    def from_gguf(cls, file: str | Path | GgufFile) -> "Tokenizer":
         """From the metadata of a GGUF file; a kind of vocabulary that is not known is refused by name."""
-        vocabulary = read_gguf(file)
+        vocabulary = read_gguf(file if isinstance(file, GgufFile) else open_gguf(file))
         return cls(
             vocabulary.backend,
             eos_token_ids=vocabulary.eos_token_ids,

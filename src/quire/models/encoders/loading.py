@@ -21,10 +21,10 @@ from quire.models.encoders.config import EncoderConfig, from_hf, is_encoder
 from quire.models.encoders.names import EncoderCheckpoint
 from quire.models.hub import local_path
 from quire.models.loading import DTYPES, read_json_object
-from quire.models.quantization import QUANTIZERS, packer
+from quire.models.packing.plan import KINDS, pack_for_machine, plan_packing
 from quire.models.safetensors import SafetensorsCheckpoint
 from quire.models.tokenizer import Tokenizer
-from quire.models.weights import Checkpoint, load_weights
+from quire.models.weights import Checkpoint, forms_of, load_weights
 
 SAMPLE_BYTES = 4096
 
@@ -115,10 +115,12 @@ def _with_head(hf: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fill(model: Layer, checkpoint: Checkpoint, quantization: str | None) -> None:
-    """Matrices are packed as they come: for this machine's registers, or into fewer bits."""
-    if quantization is not None and quantization not in QUANTIZERS:
-        raise ConfigError(f"quantization is {shown(quantization)}; allowed: None, {', '.join(QUANTIZERS)}.")
-    load_weights(model, checkpoint, on_loaded=packer(model, quantization, otherwise=kernels.pack_linear))
+    """Matrices are packed: for this machine's registers, or into fewer bits."""
+    if quantization is not None and quantization not in KINDS:
+        raise ConfigError(f"quantization is {shown(quantization)}; allowed: None, {', '.join(KINDS)}.")
+    load_weights(model, checkpoint, plan=plan_packing(model, forms_of(model, checkpoint), quantization))
+    if quantization is None:
+        pack_for_machine(model)
     model.eval()
 
 

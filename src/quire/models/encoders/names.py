@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 import torch
 
+from quire.models.packing.rows import Form, Rows
 from quire.models.weights import Checkpoint
 
 _EMBEDDINGS = {
@@ -93,6 +94,12 @@ class EncoderCheckpoint:
 
     def tensor(self, name: str, dtype: torch.dtype) -> torch.Tensor:
         return self._inner.tensor(self._names[name], dtype)
+
+    def form(self, name: str) -> Form:
+        return self._inner.form(self._names[name])
+
+    def rows(self, name: str) -> Rows:
+        return self._inner.rows(self._names[name])
 
     def release(self, name: str) -> None:
         self._inner.release(self._names[name])

@@ -8,7 +8,6 @@ Anything else is refused by name: a wrong cut gives plausible text and a worse m
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from gguf import TokenType
@@ -16,7 +15,7 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 from tokenizers import Tokenizer as Backend
 
 from quire.errors import ModelLoadError, suggest
-from quire.models.gguf import GgufFile, metadata_value, open_gguf
+from quire.models.gguf import GgufFile, metadata_value
 
 _CONTRACTION = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _PUNCTUATION_AND_SPACE = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -35,14 +34,13 @@ class GGUFVocabulary:
     named_tokens: dict[str, str]
 
 
-def read_gguf(file: str | Path) -> GGUFVocabulary:
+def read_gguf(reader: GgufFile) -> GGUFVocabulary:
     """Raises ModelLoadError where the file has no vocabulary or one of an unknown kind."""
-    reader = open_gguf(file)
     tokens = metadata_value(reader, "tokenizer.ggml.tokens")
     kind = metadata_value(reader, "tokenizer.ggml.model")
     if not tokens or kind not in _KINDS:
         raise ModelLoadError(
-            f"{file} has a vocabulary of kind {kind!r} with {len(tokens or ())} tokens; known kinds: "
+            f"{reader.path} has a vocabulary of kind {kind!r} with {len(tokens or ())} tokens; known kinds: "
             f"{', '.join(_KINDS)}.{suggest(str(kind), _KINDS)}"
         )
     _check_ids(reader, len(tokens))
@@ -51,7 +49,7 @@ def read_gguf(file: str | Path) -> GGUFVocabulary:
     except ModelLoadError:
         raise
     except Exception as error:  # the tokenizers library raises bare Exception
-        raise ModelLoadError(f"{file} has a vocabulary that does not fit together: {error}") from error
+        raise ModelLoadError(f"{reader.path} has a vocabulary that does not fit together: {error}") from error
     _add_special_tokens(backend, reader, tokens)
     named = {name: tokens[i] for name, i in _named_ids(reader).items()}
     _add_post_processor(backend, reader, named, is_sentencepiece=kind == "llama")

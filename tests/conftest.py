@@ -1,0 +1,17 @@
+"""Tests keep what they cache in a folder of their own, subprocesses included."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    before = os.environ.get("QUIRE_CACHE")
+    os.environ["QUIRE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["QUIRE_CACHE"]
+    else:
+        os.environ["QUIRE_CACHE"] = before
