@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from quire.retrieval.inverted_index import InvertedIndex as InvertedIndex
     from quire.retrieval.neural.embedder import Embedder as Embedder
     from quire.retrieval.neural.reranker import Reranker as Reranker
+    from quire.retrieval.pipeline import RetrievalPipeline as RetrievalPipeline
     from quire.sampling_params import SamplingParams as SamplingParams
     from quire.sampling_params import StructuredOutputs as StructuredOutputs
 
@@ -30,6 +31,7 @@ _HOMES = {
     "InvertedIndex": "quire.retrieval.inverted_index",
     "LLM": "quire.llm",
     "QuireError": "quire.errors",
+    "RetrievalPipeline": "quire.retrieval.pipeline",
     "Reranker": "quire.retrieval.neural.reranker",
     "SamplingParams": "quire.sampling_params",
     "StructuredOutputs": "quire.sampling_params",
@@ -45,6 +47,7 @@ __all__ = [
     "InvertedIndex",
     "QuireError",
     "Reranker",
+    "RetrievalPipeline",
     "SamplingParams",
     "StructuredOutputs",
     "__version__",
