@@ -1,10 +1,9 @@
-"""A server in a process of its own, and a chat with it, streamed, by the standard library alone.
+"""A server in a process of its own, and a chat with it, streamed, by quire.Client.
 
 python examples/serve_and_chat.py [QUESTION] [--model MODEL] [--max-tokens 48]
 """
 
 import argparse
-import json
 import socket
 import subprocess
 import sys
@@ -12,6 +11,8 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from quire import Client
 
 PASSAGE = "The lighthouse at Brill was built in 1843 by the harbour guild."
 QUESTION = f"{PASSAGE}\n\nQuestion: When was the lighthouse built?"
@@ -46,18 +47,10 @@ def is_ready(url: str) -> bool:
 
 def chat(url: str, question: str, max_tokens: int) -> Iterator[str]:
     """The answer, piece by piece."""
-    asked = {"messages": [{"role": "user", "content": question}], "max_tokens": max_tokens, "temperature": 0}
-    request = urllib.request.Request(
-        f"{url}/v1/chat/completions",
-        json.dumps({**asked, "stream": True}).encode(),
-        {"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request) as response:
-        for line in response:
-            event = line.decode().strip().removeprefix("data: ")
-            if event and event != "[DONE]":
-                for choice in json.loads(event)["choices"]:
-                    yield choice["delta"].get("content", "")
+    with Client(url) as client:
+        for event in client.chat_stream(question, max_tokens=max_tokens, temperature=0):
+            for choice in event["choices"]:
+                yield choice["delta"].get("content", "")
 
 
 def main() -> None:

@@ -52,7 +52,9 @@ def test_public_names_exist_and_live_where_they_say() -> None:
         quire.no_such_name  # noqa: B018
 
 
-@pytest.mark.parametrize("module", ["quire", "quire.cache", "quire.scheduling", "quire.cli.app", "quire.bench.harness"])
+@pytest.mark.parametrize(
+    "module", ["quire", "quire.cache", "quire.scheduling", "quire.client.rpc", "quire.cli.app", "quire.bench.harness"]
+)
 def test_what_needs_no_torch_loads_none(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

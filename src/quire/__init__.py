@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from quire.client import AsyncClient as AsyncClient
+    from quire.client import Client as Client
+    from quire.client import RetryPolicy as RetryPolicy
     from quire.errors import QuireError as QuireError
+    from quire.errors import ServerError as ServerError
+    from quire.errors import ServerUnreachableError as ServerUnreachableError
     from quire.llm import LLM as LLM
     from quire.retrieval.analyzer import Analyzer as Analyzer
     from quire.retrieval.collection import Collection as Collection
@@ -18,12 +23,13 @@ if TYPE_CHECKING:
     from quire.retrieval.inverted_index import InvertedIndex as InvertedIndex
     from quire.retrieval.neural.embedder import Embedder as Embedder
     from quire.retrieval.neural.reranker import Reranker as Reranker
-    from quire.retrieval.pipeline import RetrievalPipeline as RetrievalPipeline
     from quire.sampling_params import SamplingParams as SamplingParams
     from quire.sampling_params import StructuredOutputs as StructuredOutputs
 
 _HOMES = {
     "Analyzer": "quire.retrieval.analyzer",
+    "AsyncClient": "quire.client",
+    "Client": "quire.client",
     "Collection": "quire.retrieval.collection",
     "CountMinSketch": "quire.retrieval.count_min",
     "Embedder": "quire.retrieval.neural.embedder",
@@ -31,9 +37,11 @@ _HOMES = {
     "InvertedIndex": "quire.retrieval.inverted_index",
     "LLM": "quire.llm",
     "QuireError": "quire.errors",
-    "RetrievalPipeline": "quire.retrieval.pipeline",
     "Reranker": "quire.retrieval.neural.reranker",
+    "RetryPolicy": "quire.client",
     "SamplingParams": "quire.sampling_params",
+    "ServerError": "quire.errors",
+    "ServerUnreachableError": "quire.errors",
     "StructuredOutputs": "quire.sampling_params",
 }
 
@@ -41,14 +49,18 @@ __all__ = [
     "HNSW",
     "LLM",
     "Analyzer",
+    "AsyncClient",
+    "Client",
     "Collection",
     "CountMinSketch",
     "Embedder",
     "InvertedIndex",
     "QuireError",
     "Reranker",
-    "RetrievalPipeline",
+    "RetryPolicy",
     "SamplingParams",
+    "ServerError",
+    "ServerUnreachableError",
     "StructuredOutputs",
     "__version__",
 ]

@@ -8,7 +8,9 @@
     ├── CorruptIndexError      an index file is damaged, cut short, or something else
     ├── StorageError           a disk is full, failing or not to be written; what was there before is still there
     │   └── CollectionLockedError   another process writes to this collection
-    └── EngineClosedError      the engine was closed, or died; nothing more will come
+    ├── EngineClosedError      the engine was closed, or died; nothing more will come
+    ├── ServerError            a server answered a client with an error
+    └── ServerUnreachableError  a server did not answer a client
 
 A message holds the value that was given, what is allowed, and what to do. `suggest` adds the nearest name.
 """
@@ -56,6 +58,38 @@ class CollectionLockedError(StorageError):
 
 class EngineClosedError(QuireError):
     """The engine was closed, or died; requests in flight get this too."""
+
+
+class ServerError(QuireError):
+    """A server answered with an error, in its words."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        """As over HTTP, whichever way it came."""
+        self.code = code
+        self.param = param
+        """The field at fault."""
+        self.retry_after_s = retry_after_s
+        self.request_id = request_id
+        """By which the server's log names the request."""
+
+
+class ServerUnreachableError(QuireError):
+    """No server answered, or it broke off. Where `was_sent`, it may have begun what was asked."""
+
+    def __init__(self, message: str, *, was_sent: bool) -> None:
+        super().__init__(message)
+        self.was_sent = was_sent
 
 
 def shown(value: Any, limit: int = 80) -> str:

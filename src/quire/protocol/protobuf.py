@@ -21,9 +21,10 @@ WRAPPED = frozenset({"items", "entries"})
 MessageT = TypeVar("MessageT", bound=Message)
 
 
-def as_dict(message: Message) -> dict[str, Any]:
-    """The fields that are set."""
-    return {field.name: _told(field, value) for field, value in message.ListFields()}
+def as_dict(message: Message, *, with_zeros: bool = False) -> dict[str, Any]:
+    """The fields that are set; `with_zeros` also those numbers and texts that cannot be told from unset ones."""
+    zeros = _zeros(message.DESCRIPTOR) if with_zeros else {}
+    return {**zeros, **{field.name: _told(field, value, with_zeros) for field, value in message.ListFields()}}
 
 
 def as_message(kind: type[MessageT], fields: Mapping[str, Any]) -> MessageT:
@@ -45,20 +46,22 @@ def fill(message: Message, fields: Mapping[str, Any], *, is_strict: bool = False
             _set(message, field, value, is_strict)
 
 
-def _told(field: FieldDescriptor, value: Any) -> Any:
+def _told(field: FieldDescriptor, value: Any, with_zeros: bool) -> Any:
     if _is_map(field):
         return dict(value)
     if field.message_type is not None:
-        return [_told_message(item) for item in value] if field.is_repeated else _told_message(value)
+        if field.is_repeated:
+            return [_told_message(item, with_zeros) for item in value]
+        return _told_message(value, with_zeros)
     if field.is_repeated:
         return [None if item != item else item for item in value]
     return [*value] if field.type == FieldDescriptor.TYPE_BYTES else value
 
 
-def _told_message(message: Message) -> Any:
+def _told_message(message: Message, with_zeros: bool) -> Any:
     if isinstance(message, Struct):
         return _whole_numbers(MessageToDict(message))
-    fields, name = as_dict(message), _wrapped(message.DESCRIPTOR)
+    fields, name = as_dict(message, with_zeros=with_zeros), _wrapped(message.DESCRIPTOR)
     return fields if name is None else fields.get(name, [] if name == "items" else {})
 
 
@@ -99,6 +102,15 @@ def _scalar(field: FieldDescriptor, value: Any) -> Any:
     if field.type == FieldDescriptor.TYPE_STRING:
         return str(value)
     return bytes(value) if field.type == FieldDescriptor.TYPE_BYTES else value
+
+
+@cache
+def _zeros(descriptor: Descriptor) -> dict[str, Any]:
+    return {
+        field.name: [] if field.type == FieldDescriptor.TYPE_BYTES else field.default_value
+        for field in descriptor.fields
+        if not (field.has_presence or field.is_repeated)
+    }
 
 
 @cache

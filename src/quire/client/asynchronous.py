@@ -1,0 +1,118 @@
+"""The client for programs that have an event loop; `Client` is this one with a loop of its own."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any, Self, Unpack, cast
+
+from quire.client import asks
+from quire.client.asks import Ask, ChatOptions, GenerateOptions, Message, Prompt, TemplateOptions
+from quire.client.retries import RetryPolicy
+from quire.client.transport import Address, transport_to
+from quire.errors import QuireError
+from quire.protocol.openai.answers import ChatCompletion, ChatCompletionChunk, Completion, EmbeddingList, Model, Tokens
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+class AsyncClient:
+    """Of one server, from one event loop. Streams that are not read to their end are to be closed (`aclose`)."""
+
+    def __init__(
+        self,
+        base_url: str = DEFAULT_URL,
+        *,
+        api_key: str | None = None,
+        ca_file: str | None = None,
+        timeout_s: float = 600.0,
+        retries: RetryPolicy | None = None,
+    ) -> None:
+        """`base_url` says how: http://, https://, grpc:// or grpcs://. Raises ConfigError for any other."""
+        self._transport = transport_to(Address(base_url.rstrip("/"), api_key, ca_file, timeout_s))
+        self._retries = retries or RetryPolicy()
+
+    async def chat(self, messages: str | Sequence[Message], **options: Unpack[ChatOptions]) -> ChatCompletion:
+        """The next message of a conversation."""
+        return cast(ChatCompletion, await self._answer(asks.chat(messages, options)))
+
+    def chat_stream(
+        self, messages: str | Sequence[Message], **options: Unpack[ChatOptions]
+    ) -> AsyncGenerator[ChatCompletionChunk, None]:
+        """The same as it comes; the last event has the usage."""
+        return cast("AsyncGenerator[ChatCompletionChunk, None]", self._events(asks.chat(messages, options)))
+
+    async def generate(self, prompt: Prompt | Sequence[Prompt], **options: Unpack[GenerateOptions]) -> Completion:
+        """What follows each prompt."""
+        return cast(Completion, await self._answer(asks.generate(prompt, options)))
+
+    def generate_stream(
+        self, prompt: Prompt | Sequence[Prompt], **options: Unpack[GenerateOptions]
+    ) -> AsyncGenerator[Completion, None]:
+        """The same as it comes; the last event has the usage."""
+        return cast("AsyncGenerator[Completion, None]", self._events(asks.generate(prompt, options)))
+
+    async def embed(
+        self, texts: Prompt | Sequence[Prompt], *, model: str | None = None, user: str | None = None
+    ) -> EmbeddingList:
+        """A vector of unit length for each text."""
+        return cast(EmbeddingList, await self._answer(asks.embed(texts, model, user)))
+
+    async def tokenize(
+        self,
+        prompt: str | Sequence[Message],
+        *,
+        add_special_tokens: bool | None = None,
+        **options: Unpack[TemplateOptions],
+    ) -> Tokens:
+        """The token ids of a prompt or of a conversation."""
+        return cast(Tokens, await self._answer(asks.tokenize(prompt, options, add_special_tokens=add_special_tokens)))
+
+    async def detokenize(self, token_ids: Sequence[int]) -> str:
+        """Their text, special ones written out."""
+        return str((await self._answer(asks.detokenize(token_ids)))["prompt"])
+
+    async def models(self) -> list[Model]:
+        """The names the model answers to."""
+        return cast("list[Model]", (await self._answer(Ask(asks.MODELS)))["data"])
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _answer(self, ask: Ask) -> dict[str, Any]:
+        num_retries = 0
+        while True:
+            try:
+                return await self._transport.call(ask)
+            except QuireError as error:
+                await self._wait_or_raise(num_retries, error)
+            num_retries += 1
+
+    async def _events(self, ask: Ask) -> AsyncGenerator[dict[str, Any], None]:
+        num_retries, has_begun = 0, False
+        while True:
+            try:
+                async with aclosing(self._transport.stream(ask)) as events:
+                    async for event in events:
+                        has_begun = True
+                        yield event
+                return
+            except QuireError as error:
+                if has_begun:
+                    raise
+                await self._wait_or_raise(num_retries, error)
+            num_retries += 1
+
+    async def _wait_or_raise(self, num_retries: int, error: QuireError) -> None:
+        wait_s = self._retries.wait_s(num_retries, error)
+        if wait_s is None:
+            raise error
+        await asyncio.sleep(wait_s)

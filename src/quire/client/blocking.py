@@ -1,0 +1,148 @@
+"""The client for programs without an event loop: AsyncClient in a loop of its own, in a thread of its own.
+
+Thread safety: any thread.
+"""
+
+import asyncio
+import threading
+import weakref
+from collections.abc import AsyncGenerator, Coroutine, Generator, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+from quire.client.asks import ChatOptions, GenerateOptions, Message, Prompt, TemplateOptions
+from quire.client.asynchronous import DEFAULT_URL, AsyncClient
+from quire.client.retries import RetryPolicy
+from quire.protocol.openai.answers import ChatCompletion, ChatCompletionChunk, Completion, EmbeddingList, Model, Tokens
+
+T = TypeVar("T")
+
+
+class Client:
+    def __init__(
+        self,
+        base_url: str = DEFAULT_URL,
+        *,
+        api_key: str | None = None,
+        ca_file: str | None = None,
+        timeout_s: float = 600.0,
+        retries: RetryPolicy | None = None,
+    ) -> None:
+        """`base_url` says how: http://, https://, grpc:// or grpcs://. Raises ConfigError for any other."""
+        self._client = AsyncClient(base_url, api_key=api_key, ca_file=ca_file, timeout_s=timeout_s, retries=retries)
+        self._loop = _LoopThread()
+
+    def chat(self, messages: str | Sequence[Message], **options: Unpack[ChatOptions]) -> ChatCompletion:
+        """The next message of a conversation."""
+        return self._loop.run(self._client.chat(messages, **options))
+
+    def chat_stream(
+        self, messages: str | Sequence[Message], **options: Unpack[ChatOptions]
+    ) -> Generator[ChatCompletionChunk, None, None]:
+        """The same as it comes; the last event has the usage. Closing it, or forgetting it, ends the request."""
+        return self._loop.iterate(self._client.chat_stream(messages, **options))
+
+    def generate(self, prompt: Prompt | Sequence[Prompt], **options: Unpack[GenerateOptions]) -> Completion:
+        """What follows each prompt."""
+        return self._loop.run(self._client.generate(prompt, **options))
+
+    def generate_stream(
+        self, prompt: Prompt | Sequence[Prompt], **options: Unpack[GenerateOptions]
+    ) -> Generator[Completion, None, None]:
+        """The same as it comes; the last event has the usage. Closing it, or forgetting it, ends the request."""
+        return self._loop.iterate(self._client.generate_stream(prompt, **options))
+
+    def embed(
+        self, texts: Prompt | Sequence[Prompt], *, model: str | None = None, user: str | None = None
+    ) -> EmbeddingList:
+        """A vector of unit length for each text."""
+        return self._loop.run(self._client.embed(texts, model=model, user=user))
+
+    def tokenize(
+        self,
+        prompt: str | Sequence[Message],
+        *,
+        add_special_tokens: bool | None = None,
+        **options: Unpack[TemplateOptions],
+    ) -> Tokens:
+        """The token ids of a prompt or of a conversation."""
+        return self._loop.run(self._client.tokenize(prompt, add_special_tokens=add_special_tokens, **options))
+
+    def detokenize(self, token_ids: Sequence[int]) -> str:
+        """Their text, special ones written out."""
+        return self._loop.run(self._client.detokenize(token_ids))
+
+    def models(self) -> list[Model]:
+        """The names the model answers to."""
+        return self._loop.run(self._client.models())
+
+    def close(self) -> None:
+        """Ends what still streams."""
+        if self._loop.is_open:
+            self._loop.run(self._client.close())
+            self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _LoopThread:
+    """An event loop that runs until it is closed or forgotten."""
+
+    def __init__(self) -> None:
+        runner, end = asyncio.Runner(loop_factory=asyncio.new_event_loop), asyncio.Event()
+        self._loop = runner.get_loop()
+        threading.Thread(target=_run, args=(runner, end), name="quire-client", daemon=True).start()
+        self._stop = weakref.finalize(self, self._loop.call_soon_threadsafe, end.set)
+
+    @property
+    def is_open(self) -> bool:
+        return self._stop.alive
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        if not self.is_open:
+            work.close()
+            raise RuntimeError("This client is closed.")
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        finally:
+            future.cancel()  # where Ctrl-C ended the wait
+
+    def iterate(self, stream: AsyncGenerator[T, None]) -> Generator[T, None, None]:
+        try:
+            while not isinstance(item := self.run(_next(stream)), _End):
+                yield item
+        finally:
+            if self.is_open:
+                self.run(_closed(stream))
+
+    def close(self) -> None:
+        self._stop()
+
+
+class _End:
+    """Instead of an item."""
+
+
+async def _next(stream: AsyncGenerator[T, None]) -> T | _End:
+    return await anext(stream, _End())
+
+
+async def _closed(stream: AsyncGenerator[Any, None]) -> None:
+    await stream.aclose()
+
+
+def _run(runner: asyncio.Runner, end: asyncio.Event) -> None:
+    """Leaving the runner cancels what is left."""
+    with runner:
+        runner.run(_until(end))
+
+
+async def _until(end: asyncio.Event) -> None:
+    await end.wait()

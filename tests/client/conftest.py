@@ -1,0 +1,1 @@
+from tests.server.conftest import model_path as model_path

@@ -1,0 +1,31 @@
+"""The options that the client's types name are those that the server reads."""
+
+from typing import get_type_hints
+
+from quire.client import asks
+from quire.protocol._generated import quire_pb2 as pb
+from quire.protocol.openai import ChatCompletionRequest, CompletionRequest, TokenizeRequest
+
+OTHERWISE = {"messages", "prompt", "stream", "stream_options", "prompt_logprobs", "response_format"}
+"""Arguments of the methods, what the transports set, and what has another name: structured_outputs."""
+
+
+def test_every_option_is_a_field_of_the_request() -> None:
+    assert set(get_type_hints(asks.ChatOptions)) <= set(ChatCompletionRequest.model_fields)
+    assert set(get_type_hints(asks.GenerateOptions)) <= set(CompletionRequest.model_fields)
+    assert set(get_type_hints(asks.TemplateOptions)) <= set(TokenizeRequest.model_fields)
+
+
+def test_every_option_travels_over_grpc() -> None:
+    sampling = set(pb.Sampling.DESCRIPTOR.fields_by_name)
+    assert set(get_type_hints(asks.ChatOptions)) <= sampling | set(pb.ChatRequest.DESCRIPTOR.fields_by_name)
+    assert set(get_type_hints(asks.GenerateOptions)) <= sampling | set(pb.GenerateRequest.DESCRIPTOR.fields_by_name)
+
+
+def test_every_field_of_grpc_is_an_option() -> None:
+    options = set(get_type_hints(asks.ChatOptions)) | set(get_type_hints(asks.GenerateOptions))
+    fields = {
+        name for kind in (pb.Sampling, pb.ChatRequest, pb.GenerateRequest) for name in kind.DESCRIPTOR.fields_by_name
+    }
+    over_grpc_only = {"sampling", "prompt_token_ids", "tool_choice_function"}
+    assert fields - over_grpc_only - OTHERWISE <= options
