@@ -12,7 +12,7 @@ def test_describe_is_json_and_its_hash_is_of_all_the_rest() -> None:
     facts = environment.describe()
     rest = {name: value for name, value in json.loads(json.dumps(facts)).items() if name != "hash"}
     assert facts["hash"] == environment.digest(rest)
-    assert {"cpu", "memory_gib", "python", "packages", "commit"} <= rest.keys()
+    assert {"cpu", "kernels", "memory_gib", "python", "packages", "commit"} <= rest.keys()
 
 
 def test_differences_name_both_sides_and_leave_out_the_hash() -> None:

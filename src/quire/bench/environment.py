@@ -20,9 +20,10 @@ PACKAGES = ("torch", "numpy", "tokenizers", "transformers", "llguidance", "msgsp
 
 
 def describe() -> dict[str, Any]:
-    """CPU, memory, system, Python, package versions, commit, and a short `hash` over all of them."""
+    """CPU and its kernels, memory, system, Python, package versions, commit, and a short `hash` over all of them."""
     facts: dict[str, Any] = {
         "cpu": cpu_model(),
+        "kernels": kernel_family(),
         "physical_cores": device.num_physical_cores(),
         "memory_gib": round(device.total_memory_bytes() / (1 << 30), 1),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -65,6 +66,15 @@ def cpu_model() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine() or "unknown"
+
+
+def kernel_family() -> str:
+    """Which kernels the core chose for this processor."""
+    import torch  # noqa: F401  before quire._native: one OpenMP runtime
+
+    from quire import _native
+
+    return _native.isa()
 
 
 def commit() -> str | None:

@@ -13,9 +13,9 @@ from pathlib import Path
 from types import TracebackType
 
 
-def resident_bytes() -> int:
-    """What this process has in memory now; 0 where the system does not say."""
-    return _status_bytes("VmRSS")
+def resident_bytes(process: int | str = "self") -> int:
+    """What a process has in memory now; 0 where the system does not say."""
+    return _status_bytes("VmRSS", process)
 
 
 @dataclass(slots=True)
@@ -56,9 +56,9 @@ def _reset_peak() -> None:
         return
 
 
-def _status_bytes(key: str) -> int:
+def _status_bytes(key: str, process: int | str = "self") -> int:
     try:
-        text = Path("/proc/self/status").read_text()
+        text = Path(f"/proc/{process}/status").read_text()
     except OSError:
         return 0
     line = next((line for line in text.splitlines() if line.startswith(f"{key}:")), f"{key}: 0 kB")

@@ -155,20 +155,26 @@ def _runner(base_url: str, load: Load, stack: ExitStack) -> Callable[[], Measure
 
     def run() -> Measurement:
         if not urls:
-            urls.append(stack.enter_context(own_server(load.model)))
+            urls.append(stack.enter_context(own_server(load.model)).url)
         return measure(urls[0], load, next(seeds))  # new prompts every time: cached ones cost nothing
 
     return run
 
 
+@dataclass(frozen=True, slots=True)
+class OwnServer:
+    url: str
+    process_id: int
+
+
 @contextmanager
-def own_server(model: str) -> Iterator[str]:
-    """The address of `quire serve`, when it is ready."""
+def own_server(model: str, *flags: str) -> Iterator[OwnServer]:
+    """`quire serve` with these flags, when it is ready."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     command = [sys.executable, "-m", "quire.cli", "--log-level", "error", "serve", "--port", str(port)]
     command += ["--served-model-name", model] if model else []
-    process = subprocess.Popen([*command, *([model] if model else [])], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([*command, *flags, *([model] if model else [])], stderr=subprocess.DEVNULL)
     try:
         url = f"http://127.0.0.1:{port}"
         deadline_s = time.monotonic() + START_S
@@ -176,7 +182,7 @@ def own_server(model: str) -> Iterator[str]:
             if process.poll() is not None or time.monotonic() > deadline_s:
                 raise ConfigError(f"quire serve {model} did not get ready; run it by itself to see why.")
             time.sleep(0.1)
-        yield url
+        yield OwnServer(url, process.pid)
     finally:
         process.terminate()
         process.wait()

@@ -45,7 +45,7 @@ def describe() -> dict[str, dict[str, Any]]:
             "physical_cores": machine["physical_cores"],
             "threads": torch.get_num_threads(),
             "features": [name for name, has in _native.cpu_features().items() if has],
-            "kernels": _native.isa(),
+            "kernels": machine["kernels"],
         },
         "memory": {
             "total_bytes": device.total_memory_bytes(),
