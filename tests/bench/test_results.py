@@ -43,6 +43,18 @@ def test_json_holds_the_statistics_and_null_for_what_is_unknown() -> None:
     assert one["metrics"]["call_us"]["sd"] is None
 
 
+def test_of_many_samples_the_file_keeps_the_distribution() -> None:
+    one = result([1.0])
+    one.samples["wait_ms"] = [float(i * 7919 % 50_000) for i in range(50_000)]
+    written = report(one).to_json()
+    (saved,) = json.loads(written)["results"]
+    assert saved["samples"]["wait_ms"]["count"] == 50_000
+    kept = saved["samples"]["wait_ms"]["values"]
+    assert (len(kept), kept[0], kept[-1]) == (1001, 0, 49_999)
+    (read,) = Report.from_json(written).results
+    assert read.percentiles("wait_ms") == pytest.approx(one.percentiles("wait_ms"), rel=1e-3)
+
+
 def test_csv_has_a_line_per_metric() -> None:
     (row,) = csv.DictReader(io.StringIO(report(result([1.0, 3.0], n=7)).to_csv()))
     assert (row["case"], row["side"], json.loads(row["params"])) == ("sum", "quire", {"n": 7})

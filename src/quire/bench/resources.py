@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+MIN_SECONDS_OF_OTHERS = 0.2
+
 
 def resident_bytes(process: int | str = "self") -> int:
     """What a process has in memory now; 0 where the system does not say."""
@@ -26,7 +28,8 @@ class Watch:
     rss_delta_bytes: int = 0
     """The peak above what was resident when the block began."""
     other_cpus: float | None = None
-    """Cores kept busy by others, on average; above 0.1 the numbers of this repetition are worth less."""
+    """Cores kept busy by others, on average; above 0.1 the numbers of this repetition are worth less. None where the
+    block was too short to say: the system counts in hundredths of a second."""
     _rss_start: int = 0
     _busy_start: float | None = None
     _own_start: float = 0.0
@@ -43,7 +46,7 @@ class Watch:
     ) -> None:
         elapsed = time.perf_counter() - self._time_start
         busy, own = _busy_seconds(), _own_seconds() - self._own_start
-        if busy is not None and self._busy_start is not None and elapsed > 0:
+        if busy is not None and self._busy_start is not None and elapsed > MIN_SECONDS_OF_OTHERS:
             self.other_cpus = max(0.0, (busy - self._busy_start - own) / elapsed)
         self.rss_peak_bytes = _status_bytes("VmHWM") or _lifetime_peak_bytes()
         self.rss_delta_bytes = max(0, self.rss_peak_bytes - self._rss_start) if self._rss_start else 0

@@ -22,6 +22,7 @@ from quire.bench.stats import Summary
 
 SCHEMA = 1
 BUSY_CPUS = 0.1
+MAX_KEPT_SAMPLES = 1001
 NAME_WIDTH = 26
 UNITS = ((1e12, 1e12, "T"), (1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))
 """From which value on a number is written in which unit, with which letter."""
@@ -168,11 +169,21 @@ def _result_dict(result: Result) -> dict[str, Any]:
         "side": result.side,
         "params": result.params,
         "metrics": {metric: _summary_dict(result.summary(metric)) for metric in result.values},
-        "samples": {m: result.percentiles(m) | {"values": v} for m, v in result.samples.items() if v},
+        "samples": {
+            m: result.percentiles(m) | {"count": len(v), "values": _kept(v)} for m, v in result.samples.items() if v
+        },
         "rss_peak_bytes": result.rss_peak_bytes,
         "rss_delta_bytes": result.rss_delta_bytes,
         "other_cpus": result.other_cpus,
     }
+
+
+def _kept(samples: list[float]) -> list[float]:
+    """The samples; of more than `MAX_KEPT_SAMPLES`, that many evenly spaced in their order, least and greatest too."""
+    if len(samples) <= MAX_KEPT_SAMPLES:
+        return samples
+    ordered, last = sorted(samples), len(samples) - 1
+    return [ordered[round(last * i / (MAX_KEPT_SAMPLES - 1))] for i in range(MAX_KEPT_SAMPLES)]
 
 
 def _summary_dict(s: Summary) -> dict[str, Any]:
