@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from quire.retrieval.inverted_index import InvertedIndex as InvertedIndex
     from quire.retrieval.neural.embedder import Embedder as Embedder
     from quire.retrieval.neural.reranker import Reranker as Reranker
+    from quire.retrieval.pipeline import RetrievalPipeline as RetrievalPipeline
     from quire.sampling_params import SamplingParams as SamplingParams
     from quire.sampling_params import StructuredOutputs as StructuredOutputs
 
@@ -37,6 +38,7 @@ _HOMES = {
     "InvertedIndex": "quire.retrieval.inverted_index",
     "LLM": "quire.llm",
     "QuireError": "quire.errors",
+    "RetrievalPipeline": "quire.retrieval.pipeline",
     "Reranker": "quire.retrieval.neural.reranker",
     "RetryPolicy": "quire.client",
     "SamplingParams": "quire.sampling_params",
@@ -57,6 +59,7 @@ __all__ = [
     "InvertedIndex",
     "QuireError",
     "Reranker",
+    "RetrievalPipeline",
     "RetryPolicy",
     "SamplingParams",
     "ServerError",

@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,7 @@ from quire.retrieval.collection.documents import Document, checked_documents, ch
 from quire.retrieval.collection.ingest import Ingest, WholeDocuments, Written
 from quire.retrieval.collection.places import place_of
 from quire.retrieval.collection.repair import mend_documents
-from quire.retrieval.collection.search import DEPTH, Fusion, Hit, Mode, Request, run
+from quire.retrieval.collection.search import DEPTH, Fusion, Hit, Mode, Request, Timed, run
 from quire.retrieval.collection.vectors import DEFAULT_EMBEDDER, Source, VectorSource
 from quire.retrieval.embedding import Chunker, Embedder, Reranker, Vectors
 from quire.retrieval.store import filters, rows
@@ -145,11 +146,14 @@ class Collection:
         vector     of the query, in place of the embedder's.
         """
         tree = filters.parse(filter)
-        request = Request(query, k, mode or self._best_mode(), tree, fusion, weights, depth, rerank)
+        return self.ask(Request(query, k, mode or self.best_mode, tree, fusion, weights, depth, rerank), vector)
+
+    def ask(self, request: Request, vector: npt.ArrayLike | None = None, timed: Timed = nullcontext) -> list[Hit]:
+        """Answers a request that was checked. `timed` is entered with the name of each stage (search.py) around it."""
         embed = self._query_vector(request, vector)
-        if vector is None and not query.strip():
+        if vector is None and not request.query.strip():
             return []
-        return run(request, self._store.reading, embed, self._others)
+        return run(request, self._store.reading, embed, self._others, timed)
 
     def get(self, document_id: str) -> Document | None:
         """The document as it was added, without a vector."""
@@ -186,6 +190,11 @@ class Collection:
         """Another number after every change of what the collection holds, whoever made it."""
         with self._store.reading() as reading:
             return reading.version
+
+    @property
+    def best_mode(self) -> Mode:
+        """Hybrid where there are vectors, else lexical."""
+        return "lexical" if self._source() in (None, "none") else "hybrid"
 
     def stats(self) -> CollectionStats:
         with self._store.reading() as reading:
@@ -270,9 +279,6 @@ class Collection:
         checked = checked_documents(documents)
         with WorkProgress("Indexing", len(checked), enabled=progress) as bar:
             return self._ingest.write(checked, replaces=replaces, advance=bar.advance)
-
-    def _best_mode(self) -> Mode:
-        return "lexical" if self._source() in (None, "none") else "hybrid"
 
     def _source(self) -> Source | None:
         """Also what another process has settled meanwhile."""
