@@ -1,6 +1,7 @@
 """The lessons that quire-tiny learns from: answers stand in the passage they cite, and what is held out stays out."""
 
 import random
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -17,6 +18,7 @@ from tools.train_tiny.lessons import REFUSAL, Passage, Refusals, compose
 from tools.train_tiny.model import Network, Shape
 from tools.train_tiny.muon import Muon
 from tools.train_tiny.recipe import COURSES, STAGES, Stage
+from tools.train_tiny.train import Trainer
 
 ARTICLE = corpora.Article(
     "Rivers",
@@ -240,3 +242,38 @@ def test_the_benchmark_of_quality_asks_about_what_is_held_out():
     assert len(quality.HELD_OUT_TITLES) == corpora.HELD_OUT_ARTICLES
     card = (EMBEDDED_MODEL / "README.md").read_text()
     assert all(f"*{title}*" in card for title in quality.HELD_OUT_TITLES)
+
+
+@pytest.fixture
+def alone(tmp_path):
+    """A group of one worker."""
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'group'}", rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+def curve(seed, num_steps=3):
+    """The tokenizer and the first losses of a run of `seed` with a small network."""
+    read = replace(CORPORA, documentation=CORPORA.documentation * 400, pubmed=CORPORA.pubmed * 100)
+    trained = tokenizer.train(data.vocabulary_texts(read, seed), vocab_size=400)
+    torch.manual_seed(seed)
+    trainer = Trainer(Network(Shape(vocab_size=400, hidden_size=32, num_layers=2)), 0, 1, compiled=False)
+    rows = data.RowBuilder(trained, CORPORA, seed)
+    return trained.to_str(), [float(trainer.advance(rows, rate=2e-3).total.detach()) for _ in range(num_steps)]
+
+
+def test_the_same_seed_makes_the_same_tokenizer_and_the_same_loss_curve(alone):
+    (one_tokenizer, one), (same_tokenizer, same), (_, other) = curve(1), curve(1), curve(2, num_steps=1)
+    assert one_tokenizer == same_tokenizer
+    assert one == pytest.approx(same, rel=1e-4)
+    assert one[:1] != pytest.approx(other, rel=1e-4)
+    assert one[-1] < one[0]
+
+
+def test_the_rules_beside_the_model_say_what_their_names_say():
+    passages = ["Caen is old. The Orne was first mapped in 1843 by Ada Moor.", "The Vire was mapped."]
+    case = evaluate.Case(passages, "When was the Orne first mapped?", ["1843"], 0)
+    assert evaluate.longest_run(case) == evaluate.Reply("in 1843 by", 0)
+    assert evaluate.most_overlap(case) == evaluate.Reply("The Orne was first mapped in 1843 by Ada Moor.", 0)
+    unlike = evaluate.Case(["Nothing alike"], "Who?", ["x"], 0)
+    assert evaluate.longest_run(unlike) == evaluate.Reply("", None)

@@ -1,7 +1,8 @@
 """Measures an exported model on documents that training never saw: `evaluate --model DIR --data DIR`.
 
 Every question comes with the passage that answers it and three that do not, in random order. Beside the model stand
-the same network untrained and a rule without learning: the sentence that shares most words with the question. Prints a
+the same network untrained and two rules without learning: the sentence that shares most words with the question, and
+the words behind the longest run that the question and a passage share. Prints a
 table for people and ends with one JSON line. Answers are compared as `quire bench quality` does, which is SQuAD's way.
 """
 
@@ -30,6 +31,7 @@ from .reading import supporting, window, words_of
 
 NUM_DISTRACTORS = 3
 MAX_ANSWER_TOKENS = 32
+NUM_COPIED_WORDS = 3
 NUM_UNTRAINED = 20  # questions for the untrained network, which never ends an answer by itself
 CITATION = re.compile(r"\s*\[(\d)\]\s*$")
 
@@ -129,6 +131,19 @@ def most_overlap(case: Case) -> Reply:
     return Reply(text, index)
 
 
+def longest_run(case: Case) -> Reply:
+    """What an n-gram model that copies would say: the words behind the longest run of words that the question shares
+    with a passage."""
+    asked, passages = normal_words(case.question), [normal_words(text) for text in case.passages]
+    for size in range(len(asked), 0, -1):
+        runs = {tuple(asked[start : start + size]) for start in range(len(asked) - size + 1)}
+        for index, words in enumerate(passages):
+            for start in range(len(words) - size):
+                if tuple(words[start : start + size]) in runs:
+                    return Reply(" ".join(words[start + size : start + size + NUM_COPIED_WORDS]), index)
+    return Reply("", None)
+
+
 def score(cases: list[Case], replies: list[Reply]) -> dict[str, float]:
     contained = [
         any(f" {' '.join(normal_words(a))} " in f" {' '.join(normal_words(reply.text))} " for a in case.answers)
@@ -177,6 +192,7 @@ def evaluate(directory: Path, held_out: corpora.Corpora, count: int) -> dict[str
         results[name] = {
             "quire-tiny": score(cases, [model.reply(case) for case in cases]),
             "most word overlap": score(cases, [most_overlap(case) for case in cases]),
+            "longest run": score(cases, [longest_run(case) for case in cases]),
             "untrained": score(cases[:NUM_UNTRAINED], [untrained.reply(case) for case in cases[:NUM_UNTRAINED]]),
         }
         print_table(name, results[name])
