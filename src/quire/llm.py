@@ -29,7 +29,7 @@ from quire.errors import EngineClosedError, InvalidRequestError, ModelLoadError,
 from quire.models.embedded import EMBEDDED_MODEL, EMBEDDED_NOTE
 from quire.models.tokenizer import Tokenizer
 from quire.observability.progress import GenerationProgress
-from quire.rag.answerer import Answer, AnswerStream, answer_stream, as_messages
+from quire.rag.answerer import Answer, AnswerStream, answer_stream, as_messages, prompt_room
 from quire.rag.prompt import GroundedPrompt
 from quire.retrieval.collection import Collection
 from quire.sampling_params import SamplingParams
@@ -55,6 +55,8 @@ class LLM:
         self._lock = threading.RLock()
         self._mail: dict[str, deque[Output]] = {}
         self._request_ids = itertools.count()
+        self._collections: dict[str, Collection] = {}
+        """Those that were asked by name."""
 
     # ── asking ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -125,7 +127,7 @@ class LLM:
 
     # ── asking a collection ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def answer(self, question: str | SequenceOf[Message], *, collection: Collection, **how: Any) -> Answer:
+    def answer(self, question: str | SequenceOf[Message], *, collection: Collection | str, **how: Any) -> Answer:
         """Answers from the passages of `collection` that a question, or the last one of a conversation, is about; the
         marks in the text lead to them. `how` is as in `stream_answer`."""
         stream = self.stream_answer(question, collection=collection, **how)
@@ -136,7 +138,7 @@ class LLM:
         self,
         question: str | SequenceOf[Message],
         *,
-        collection: Collection,
+        collection: Collection | str,
         k: int = 4,
         sampling_params: SamplingParams = ANSWER_PARAMS,
         max_prompt_tokens: int | None = None,
@@ -145,6 +147,7 @@ class LLM:
     ) -> AnswerStream:
         """Iterate for the text as it comes; `.answer` is what `answer` gives. Leaving early aborts the request.
 
+        collection          one that is open, or the name or path of one, which is then open until `close`
         k                   passages are shown to the model, as many of them as fit
         max_prompt_tokens   with passages, instructions and the conversation; None: what the context has room for
         search              further arguments of `Collection.search`: mode, filter, rerank …
@@ -152,11 +155,10 @@ class LLM:
         Raises InvalidRequestError where the last message is no question, or `n` is not 1."""
         if sampling_params.n != 1:
             raise InvalidRequestError(f"n is {sampling_params.n}; an answer from a collection is one.", param="n")
-        max_model_len = self._live.max_model_len
-        room = max(1, max_model_len - (sampling_params.max_tokens or max_model_len // 2))
+        room = prompt_room(self._live.max_model_len, sampling_params.max_tokens)
         return answer_stream(
             as_messages(question),
-            partial(collection.search, k=k, **search),
+            partial(self._named(collection).search, k=k, **search),
             partial(self._say, sampling_params),
             self.tokenizer,
             max_prompt_tokens=room if max_prompt_tokens is None else min(max_prompt_tokens, room),
@@ -184,6 +186,8 @@ class LLM:
             if self._engine is not None:
                 self._engine.close()
                 self._engine = None
+            while self._collections:
+                self._collections.popitem()[1].close()
 
     def __enter__(self) -> "LLM":
         return self
@@ -198,6 +202,14 @@ class LLM:
         if self._engine is None:
             raise EngineClosedError("This LLM was closed; make a new one.")
         return self._engine
+
+    def _named(self, collection: Collection | str) -> Collection:
+        if isinstance(collection, Collection):
+            return collection
+        with self._lock:
+            if collection not in self._collections:
+                self._collections[collection] = Collection.open(collection, read_only=True, create=False)
+            return self._collections[collection]
 
     def _say(self, params: SamplingParams, prompt: GroundedPrompt) -> Iterator[str]:
         for output in self.stream(prompt.token_ids, params):

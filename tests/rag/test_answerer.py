@@ -3,7 +3,7 @@
 import pytest
 
 from quire import LLM, Collection, SamplingParams
-from quire.errors import InvalidRequestError
+from quire.errors import InvalidRequestError, StorageError
 from quire.models.embedded import EMBEDDED_MODEL
 from quire.models.tokenizer import Tokenizer
 from quire.rag.answerer import answer_stream, as_messages
@@ -135,3 +135,15 @@ def test_what_cannot_be_asked_is_refused(llm, rivers):
     with pytest.raises(InvalidRequestError, match="user's question"):
         llm.answer([{"role": "assistant", "content": "Hello."}], collection=rivers)
     assert llm.stats().num_running == llm.stats().num_waiting == 0
+
+
+def test_a_collection_may_be_named(rivers):
+    with LLM(EMBEDDED_MODEL, num_threads=1, show_progress=False) as asked:
+        for _ in range(2):
+            answer = asked.answer("Where is the Orne?", collection=str(rivers.path), k=1)
+            assert [chunk.document_id for chunk in answer.chunks] == ["caen"]
+        named = asked._named(str(rivers.path))
+        with pytest.raises(InvalidRequestError, match="nowhere"):
+            asked.answer("Where?", collection=str(rivers.path / "nowhere"))
+    with pytest.raises(StorageError):
+        named.count()

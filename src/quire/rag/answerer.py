@@ -12,8 +12,8 @@ from time import perf_counter
 from typing import Any, TypeAlias
 
 from quire.models.tokenizer import Tokenizer
-from quire.rag.citations import Citation, CitationReader
-from quire.rag.prompt import GroundedPrompt, Message, Passage, assemble_prompt, question_of
+from quire.rag.citations import Citation, CitationReader, Passage
+from quire.rag.prompt import GroundedPrompt, Message, assemble_prompt, question_of
 
 Retrieve: TypeAlias = Callable[[str], Sequence[Passage]]
 """The passages a question is about, best first."""
@@ -82,6 +82,12 @@ def answer_stream(
     prompt = assemble_prompt(messages, found, tokenizer, max_tokens=max_prompt_tokens, template=template)
     timings = {"retrieve_s": retrieved - start, "prompt_s": perf_counter() - retrieved}
     return AnswerStream(prompt, generate, timings)
+
+
+def prompt_room(max_model_len: int, max_tokens: int | None) -> int:
+    """How long a prompt may be so that an answer of `max_tokens` has room behind it, though never below half."""
+    half = max_model_len // 2
+    return max_model_len - min(max_tokens or half, half)
 
 
 def as_messages(question: str | Sequence[Mapping[str, Any]]) -> list[Message]:

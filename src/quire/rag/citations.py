@@ -11,12 +11,22 @@ Threads: one at a time.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from quire.rag.prompt import Passage
+from typing import Protocol
 
 MARK = re.compile(r"(\s*)\[(\d{1,3}(?:\s?,\s?\d{1,3})*)\]")
 OPEN = re.compile(r"\s*(?:\[(?:\d{1,3}(?:\s?,\s?\d{1,3})*\s?(?:,\s?)?)?)?$")
 """A mark that has begun, or the space before one, at the end of the text."""
+
+
+class Passage(Protocol):
+    """What was found: a chunk of a document, with the ids that lead back to it; a `Hit` of a collection is one."""
+
+    @property
+    def document_id(self) -> str: ...
+    @property
+    def chunk_id(self) -> str: ...
+    @property
+    def text(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)

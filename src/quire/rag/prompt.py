@@ -13,26 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any, Protocol
+from typing import Any
 
 from quire.errors import InvalidRequestError, shown
 from quire.models.tokenizer import Tokenizer
+from quire.rag.citations import Passage
 
 Message = Mapping[str, Any]
 
 MIN_PASSAGE_TOKENS = 32
 """Less than this of a passage is not worth showing."""
-
-
-class Passage(Protocol):
-    """What was found: a chunk of a document, with the ids that lead back to it; a `Hit` of a collection is one."""
-
-    @property
-    def document_id(self) -> str: ...
-    @property
-    def chunk_id(self) -> str: ...
-    @property
-    def text(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ def create_app(
             engine = await loading
             if engine is not None:
                 await asyncio.to_thread(engine.close)
+            await asyncio.to_thread(state.collections.close)
 
     app = FastAPI(title="Quire", version=quire.__version__, lifespan=lifespan, redoc_url=None)
     app.state.server = state

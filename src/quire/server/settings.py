@@ -45,6 +45,8 @@ class ServerSettings:
     """Its private key, where the certificate's file does not hold it."""
     served_model_name: tuple[str, ...] = _opens("Callers", ())
     """Names that requests may call the model by; answers use the first. Default: the model as it was given."""
+    collection: tuple[str, ...] = ()
+    """Collections, by name or path, that chats may answer from."""
     api_key: tuple[str, ...] = ()
     """Keys that are let in, one per caller; everything but /health and /ready then needs one."""
     are_metrics_open: bool = False
@@ -93,7 +95,7 @@ class ServerSettings:
     """On SIGTERM, requests in flight have so long to finish."""
 
     def __post_init__(self) -> None:
-        for name in ("api_key", "served_model_name"):
+        for name in ("api_key", "collection", "served_model_name"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for name in ("port", "grpc_port"):
             port = getattr(self, name)

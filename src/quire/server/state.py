@@ -23,6 +23,7 @@ from quire.observability.metrics import EngineReading, ServingMetrics
 from quire.protocol.openai.answers import Model
 from quire.scheduling.admission import AdmissionController, Admitted, Refused
 from quire.server.auth import Caller, KeyRing
+from quire.server.collections import Collections
 from quire.server.errors import ApiError, refused, unavailable
 from quire.server.parsing.dialect import Dialect, seen_in
 from quire.server.render.token_texts import TokenTexts
@@ -48,6 +49,7 @@ class ServerState:
         self.settings = settings
         self.keys = KeyRing(settings.api_key, are_metrics_open=settings.are_metrics_open)
         self.metrics = ServingMetrics(model.names[0], self._read_engine)
+        self.collections = Collections(settings.collection)
         self.created_s = int(time.time())
         self.grpc_port: int | None = None
         """Where gRPC is listened to, once it is."""

@@ -112,12 +112,25 @@ class ToolCallAnswer(TypedDict):
     function: CalledFunctionAnswer
 
 
+class ChatCitation(TypedDict):
+    """`content[start:end]` is the mark that names the passage by its number."""
+
+    number: int
+    start: int
+    end: int
+    document_id: str
+    chunk_id: str
+    text: str
+
+
 class ChatAnswer(TypedDict):
     role: Literal["assistant"]
     content: str | None
     refusal: None
     reasoning_content: NotRequired[str]
     tool_calls: NotRequired[list[ToolCallAnswer]]
+    citations: NotRequired[list[ChatCitation]]
+    """Where the answer stands on a collection."""
 
 
 class ChatChoice(TypedDict):
@@ -159,6 +172,7 @@ class ChatDelta(TypedDict):
     content: NotRequired[str]
     reasoning_content: NotRequired[str]
     tool_calls: NotRequired[list[ToolCallDelta]]
+    citations: NotRequired[list[ChatCitation]]
 
 
 class ChatChunkChoice(TypedDict):

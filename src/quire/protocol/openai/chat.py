@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from quire.errors import InvalidRequestError
 from quire.protocol.fields import Label
+from quire.protocol.openai.grounding import RetrievalOptions
 from quire.protocol.openai.messages import TEXT_ONLY, Messages, TemplateBody
 from quire.protocol.openai.sampling import SamplingBody
 from quire.protocol.openai.tools import TOOL_CHOICES, ToolChoice, check_tools
@@ -27,7 +28,7 @@ class ChatCompletionRequest(SamplingBody, TemplateBody):
         "prediction": "the answer is not drafted from a prediction.",
         "verbosity": "say in the messages how much is wanted.",
         "web_search_options": "this server does not search the web.",
-        "documents": "put them into the messages.",
+        "documents": "put them into the messages, or into a collection.",
         "continue_final_message": "send a plain prompt to /v1/completions.",
         "add_special_tokens": "the template writes the special tokens.",
         "echo": "the messages are yours already.",
@@ -49,6 +50,10 @@ class ChatCompletionRequest(SamplingBody, TemplateBody):
     """For templates that know it; none and any other turn `enable_thinking` off and on where they know that."""
     include_reasoning: bool = True
     """False leaves the thoughts out of the answer."""
+    collection: Label | None = None
+    """The answer stands on passages of this collection and comes with `citations`; it is greedy unless `temperature`
+    is given."""
+    retrieval: RetrievalOptions | None = None
     modalities: list[Literal["text"]] | None = None
     service_tier: Literal["auto", "default"] | None = None
     """There is one."""
@@ -68,6 +73,8 @@ class ChatCompletionRequest(SamplingBody, TemplateBody):
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:
         check_tools(self.tools or (), self.tool_choice)
+        if self.retrieval is not None and self.collection is None:
+            raise InvalidRequestError("retrieval needs a collection to search.", param="retrieval")
         if self.top_logprobs is not None and not self.logprobs:
             raise InvalidRequestError("top_logprobs needs logprobs to be true.", param="top_logprobs")
         if self.max_tokens is not None and self.max_completion_tokens not in (None, self.max_tokens):

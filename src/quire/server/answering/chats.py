@@ -1,7 +1,7 @@
 """A conversation as one prompt: what its template is given, what form its answer has, and who reads that answer."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,18 +12,21 @@ from quire.models.tokenizer import Tokenizer
 from quire.protocol.openai import ChatCompletionRequest, TemplateBody, to_sampling_params
 from quire.protocol.openai.messages import ChatMessage
 from quire.protocol.openai.tools import Function, NamedToolChoice
+from quire.rag.citations import Passage
 from quire.sampling_params import SamplingParams
 from quire.server.answering.forms import AnswerForm, CallForm
+from quire.server.answering.grounding import grounded
 from quire.server.answering.prompts import prepared
+from quire.server.parsing.citing import CitingReader
 from quire.server.parsing.dialect import Dialect
-from quire.server.parsing.reader import Reader
+from quire.server.parsing.reader import Parser
 from quire.server.state import Call, ServerState
 
 _SET_BY_THE_REQUEST = frozenset({"messages", "tools", "template", "add_generation_prompt", "self"})
 _END_TOKENS = 16
 """So many tokens show how a prompt ends."""
 
-NewReader = Callable[[], Reader]
+NewReader = Callable[[], Parser]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +40,11 @@ class Chat:
 async def prepared_chat(call: Call, body: ChatCompletionRequest) -> Chat:
     state = call.state
     params = to_sampling_params(body)
+    if body.collection is not None and "temperature" not in body.model_fields_set:
+        params = replace(params, temperature=0.0)  # it quotes, so the likeliest word is best
     dialect = state.dialect(body.chat_template)
     shows_tools = body.tool_choice != "none"
-    token_ids = await asyncio.to_thread(chat_token_ids, state, body.messages, body, shows_tools=shows_tools)
+    token_ids, passages = await asyncio.to_thread(_prompt, state, body, shows_tools=shows_tools)
     tools = _Tools.of(body, dialect)
     end = state.tokenizer.decode(token_ids[-_END_TOKENS:], skip_special_tokens=False)
     special_marks = _special_marks(dialect, tools, state.tokenizer)
@@ -47,17 +52,38 @@ async def prepared_chat(call: Call, body: ChatCompletionRequest) -> Chat:
         params = replace(params, skip_special_tokens=False)
     params = _in_form(params, dialect, tools, end, special_marks)
     requests = await prepared(call, body, [token_ids], params)
-    if dialect.thoughts is None and tools is None:
+    if dialect.thoughts is None and tools is None and passages is None:
         return Chat(requests, None)
     names = None if tools is None else frozenset(function.name for function in tools.offered)
     max_calls = 1 if tools is not None and tools.form.is_single else None
-    return Chat(requests, lambda: dialect.reader(prompt_end=end, names=names, max_calls=max_calls))
+
+    def new_reader() -> Parser:
+        reader = dialect.reader(prompt_end=end, names=names, max_calls=max_calls)
+        return reader if passages is None else CitingReader(reader, passages)
+
+    return Chat(requests, new_reader)
+
+
+def _prompt(
+    state: ServerState, body: ChatCompletionRequest, *, shows_tools: bool
+) -> tuple[list[int], Sequence[Passage] | None]:
+    """With the passages it shows, where a collection is asked."""
+    if body.collection is None:
+        return chat_token_ids(state, body.messages, body, shows_tools=shows_tools), None
+    prompt = grounded(state, body, **_template_arguments(state, body, shows_tools=shows_tools))
+    return prompt.token_ids, prompt.passages
 
 
 def chat_token_ids(
     state: ServerState, messages: list[ChatMessage], how: TemplateBody, *, shows_tools: bool = True
 ) -> list[int]:
     """The prompt of a conversation. Raises InvalidRequestError with the template's words where it refuses."""
+    arguments = _template_arguments(state, how, shows_tools=shows_tools)
+    return state.tokenizer.apply_chat_template([message.for_template() for message in messages], **arguments)
+
+
+def _template_arguments(state: ServerState, how: TemplateBody, *, shows_tools: bool) -> dict[str, Any]:
+    """The template, and what it is given beside the messages."""
     source = state.template(how.chat_template)
     known = compile_template(source).variables
     tools = how.tools if shows_tools else None
@@ -66,13 +92,12 @@ def chat_token_ids(
             "This model's chat template shows no tools to it. Serve a model that calls tools, or give its template.",
             param="tools",
         )
-    return state.tokenizer.apply_chat_template(
-        [message.for_template() for message in messages],
-        add_generation_prompt=how.add_generation_prompt,
-        tools=[tool.model_dump(exclude_none=True) for tool in tools or ()],
-        template=source,
+    return {
+        "add_generation_prompt": how.add_generation_prompt,
+        "tools": [tool.model_dump(exclude_none=True) for tool in tools or ()],
+        "template": source,
         **_variables(how, known),
-    )
+    }
 
 
 def _variables(how: TemplateBody, known: frozenset[str]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from quire.rag.citations import Citation
+
 
 @dataclass(frozen=True, slots=True)
 class Text:
@@ -42,4 +44,11 @@ class CallEnd:
     """The call as it stood in the text, with its marks and the white space before it."""
 
 
-Part = Text | Thought | CallBegin | CallArguments | CallEnd
+@dataclass(frozen=True, slots=True)
+class Cited:
+    """A mark, in the text that came directly before."""
+
+    citation: Citation
+
+
+Part = Text | Thought | Cited | CallBegin | CallArguments | CallEnd

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from quire.server.parsing.parts import Part, Text, Thought
+from quire.server.parsing.parts import CallArguments, CallBegin, CallEnd, Part, Text
 
 
 class Parser(Protocol):
@@ -38,9 +38,10 @@ class Reader:
     def _wanted(self, parts: list[Part]) -> list[Part]:
         if self._max_calls is None:
             return parts
-        return [part for part in parts if isinstance(part, (Text, Thought)) or part.index < self._max_calls]
+        of_calls = (CallBegin, CallArguments, CallEnd)
+        return [part for part in parts if not isinstance(part, of_calls) or part.index < self._max_calls]
 
 
-def read_whole(reader: Reader, text: str) -> list[Part]:
+def read_whole(reader: Parser, text: str) -> list[Part]:
     """All parts of a text that is there at once."""
     return [*reader.push(text), *reader.finish()]

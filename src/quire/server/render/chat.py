@@ -9,8 +9,8 @@ from quire.engine.sampler import TokenLogprobs
 from quire.protocol.openai import ChatCompletionRequest
 from quire.protocol.openai.answers import ChatLogprob, ChatLogprobs
 from quire.sequence import FinishReason
-from quire.server.parsing.reader import Reader, read_whole
-from quire.server.render.message import Message, delta_of
+from quire.server.parsing.reader import Parser, read_whole
+from quire.server.render.message import Message, delta_of, shown_citation
 from quire.server.render.token_texts import TokenTexts
 from quire.server.render.writer import Event, Writer, finite, new_id
 
@@ -22,17 +22,18 @@ class ChatWriter(Writer):
         prepared: list[PreparedRequest],
         texts: TokenTexts,
         model: str,
-        new_reader: Callable[[], Reader] | None = None,
+        new_reader: Callable[[], Parser] | None = None,
     ) -> None:
         """Without readers all that comes is text."""
         kind = "chat.completion.chunk" if request.stream else "chat.completion"
         super().__init__(request, prepared, texts, answer_id=new_id("chatcmpl"), model=model, kind=kind)
         self._num_choices = request.n
         self._num_top = request.top_logprobs or 0
+        self._is_grounded = request.collection is not None
         self._has_reasoning = request.include_reasoning
         self._prompt_token_ids = prepared[0].token_ids
         self._new_reader = new_reader
-        self._readers: dict[int, Reader] = {}
+        self._readers: dict[int, Parser] = {}
         self._callers: set[int] = set()
         """Choices in which a tool was called."""
 
@@ -71,9 +72,11 @@ class ChatWriter(Writer):
                 {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
                 for call in message.calls
             ]
+        if self._is_grounded:
+            said["citations"] = [shown_citation(citation) for citation in message.citations]
         return said
 
-    def _read(self, completion: CompletionOutput, new_reader: Callable[[], Reader]) -> dict[str, Any]:
+    def _read(self, completion: CompletionOutput, new_reader: Callable[[], Parser]) -> dict[str, Any]:
         reader = self._readers.get(completion.index)
         if reader is None:
             reader = self._readers[completion.index] = new_reader()

@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from quire.server.parsing.parts import CallArguments, CallBegin, CallEnd, Part, Text, Thought
+from quire.protocol.openai.answers import ChatCitation
+from quire.rag.citations import Citation
+from quire.server.parsing.parts import CallArguments, CallBegin, CallEnd, Cited, Part, Text, Thought
 
 
 def new_call_id() -> str:
@@ -29,6 +31,7 @@ class Message:
     reasoning: str = ""
     text: str = ""
     calls: list[CalledTool] = field(default_factory=list)
+    citations: list[Citation] = field(default_factory=list)
 
     @classmethod
     def of(cls, parts: Iterable[Part]) -> "Message":
@@ -40,6 +43,8 @@ class Message:
                     message.reasoning += text
                 case Text(text):
                     message.text += text
+                case Cited(citation):
+                    message.citations.append(citation)
                 case CallBegin(index, name):
                     calls[index] = CalledTool(name)
                 case CallArguments(index, text):
@@ -61,6 +66,8 @@ def delta_of(parts: Iterable[Part], *, has_reasoning: bool) -> dict[str, Any]:
                 delta["reasoning_content"] = delta.get("reasoning_content", "") + text
             case Text(text):
                 delta["content"] = delta.get("content", "") + text
+            case Cited(citation):
+                delta.setdefault("citations", []).append(shown_citation(citation))
             case CallBegin(index, name):
                 function = {"name": name, "arguments": ""}
                 calls[index] = {"index": index, "id": new_call_id(), "type": "function", "function": function}
@@ -70,3 +77,15 @@ def delta_of(parts: Iterable[Part], *, has_reasoning: bool) -> dict[str, Any]:
     if calls:
         delta["tool_calls"] = [*calls.values()]
     return delta
+
+
+def shown_citation(citation: Citation) -> ChatCitation:
+    passage = citation.passage
+    return {
+        "number": citation.number,
+        "start": citation.start,
+        "end": citation.end,
+        "document_id": passage.document_id,
+        "chunk_id": passage.chunk_id,
+        "text": passage.text,
+    }

@@ -1,0 +1,28 @@
+"""A conversation with the passages that its last question is about, found in a collection that the request names."""
+
+from typing import Any
+
+from quire.protocol.openai import ChatCompletionRequest
+from quire.protocol.openai.grounding import RetrievalOptions
+from quire.rag.answerer import prompt_room
+from quire.rag.prompt import GroundedPrompt, assemble_prompt, question_of
+from quire.server.state import ServerState
+
+
+def grounded(state: ServerState, body: ChatCompletionRequest, template: str, **arguments: Any) -> GroundedPrompt:
+    """`arguments` are what the template is given beside messages and passages. Raises ApiError 404 for a collection
+    that is not served, InvalidRequestError where the last message is no question."""
+    assert body.collection is not None
+    collection = state.collections.named(body.collection)
+    options = body.retrieval or RetrievalOptions()
+    messages = [message.for_template() for message in body.messages]
+    hits = collection.search(question_of(messages), options.k, mode=options.mode, filter=options.filter)
+    room = prompt_room(state.engine.max_model_len, body.max_completion_tokens or body.max_tokens)
+    return assemble_prompt(
+        messages,
+        hits,
+        state.tokenizer,
+        max_tokens=min(room, options.max_prompt_tokens or room),
+        template=template,
+        template_kwargs=arguments,
+    )
