@@ -56,6 +56,13 @@ void add_terms(InvertedIndex& index, const IdArray& ids, const nb::tuple& docume
   index.add_terms(view(ids), views, replaces);
 }
 
+auto as_arrays(const std::vector<ScoredId>& found) {
+  auto ids = std::make_unique<int64_t[]>(found.size());
+  auto scores = std::make_unique<float[]>(found.size());
+  for (size_t i = 0; i < found.size(); ++i) ids[i] = found[i].id, scores[i] = found[i].score;
+  return std::make_pair(as_array(std::move(ids), found.size()), as_array(std::move(scores), found.size()));
+}
+
 auto search(const InvertedIndex& index, const nb::tuple& query, size_t k, const Filter& filter) {
   const auto terms = view_texts(query);
   std::vector<ScoredId> found;
@@ -63,10 +70,18 @@ auto search(const InvertedIndex& index, const nb::tuple& query, size_t k, const 
     const nb::gil_scoped_release unlocked;
     found = index.search(terms, k, view(filter));
   }
-  auto ids = std::make_unique<int64_t[]>(found.size());
-  auto scores = std::make_unique<float[]>(found.size());
-  for (size_t i = 0; i < found.size(); ++i) ids[i] = found[i].id, scores[i] = found[i].score;
-  return std::make_pair(as_array(std::move(ids), found.size()), as_array(std::move(scores), found.size()));
+  return as_arrays(found);
+}
+
+auto search_phrase(const InvertedIndex& index, const nb::tuple& phrase, size_t k, const Filter& filter) {
+  InvertedIndex::Phrase terms;
+  for (nb::handle term : phrase) terms.push_back(term.is_none() ? std::nullopt : std::optional(view_text(term)));
+  std::vector<ScoredId> found;
+  {
+    const nb::gil_scoped_release unlocked;
+    found = index.search_phrase(terms, k, view(filter));
+  }
+  return as_arrays(found);
 }
 
 }  // namespace
@@ -76,12 +91,15 @@ void bind_inverted_index(nb::module_& m) {
   nb::class_<InvertedIndex>(m, "InvertedIndex")
       .def(
           "__init__",
-          [](InvertedIndex* self, int variant, float k1, float b, float delta, const nb::bytes& classes,
-             std::string_view analyzer) {
-            new (self) InvertedIndex({static_cast<Bm25Variant>(variant), k1, b, delta}, as_splitter(classes), analyzer);
+          [](InvertedIndex* self, int variant, float k1, float b, float delta, bool has_positions,
+             const nb::bytes& classes, std::string_view analyzer) {
+            const Bm25Options options{static_cast<Bm25Variant>(variant), k1, b, delta};
+            new (self) InvertedIndex(options, has_positions, as_splitter(classes), analyzer);
           },
-          nb::arg("variant"), nb::arg("k1"), nb::arg("b"), nb::arg("delta"), nb::arg("classes"), nb::arg("analyzer"))
+          nb::arg("variant"), nb::arg("k1"), nb::arg("b"), nb::arg("delta"), nb::arg("has_positions"),
+          nb::arg("classes"), nb::arg("analyzer"))
       .def("analyzer", &InvertedIndex::analyzer)
+      .def("has_positions", &InvertedIndex::has_positions)
       .def("add", &add, nb::arg("ids").noconvert(), nb::arg("texts"), nb::arg("replaces"), nb::arg("normalise"),
            nb::sig("def add(self, ids: numpy.typing.NDArray[numpy.int64], texts: tuple[str, ...], replaces: bool, "
                    "normalise: collections.abc.Callable[[list[str]], list[str | None]]) -> None"))
@@ -101,7 +119,7 @@ void bind_inverted_index(nb::module_& m) {
           "analyse",
           [](const InvertedIndex& index, nb::str text, const nb::callable& normalise) {
             const std::string_view whole = view_text(text);
-            std::vector<std::string> terms;
+            std::vector<std::optional<std::string>> terms;
             {
               const nb::gil_scoped_release unlocked;
               terms = index.analyse(whole, as_normalise(normalise));
@@ -110,11 +128,15 @@ void bind_inverted_index(nb::module_& m) {
           },
           nb::arg("text"), nb::arg("normalise"),
           nb::sig("def analyse(self, text: str, normalise: collections.abc.Callable[[list[str]], list[str | None]]) -> "
-                  "tuple[str, ...]"))
+                  "tuple[str | None, ...]"))
       .def("search", &search, nb::arg("terms"), nb::arg("k"), nb::arg("filter").noconvert().none(),
            nb::sig("def search(self, terms: tuple[str, ...], k: int, filter: numpy.typing.NDArray[numpy.bool_] | "
                    "numpy.typing.NDArray[numpy.int64] | None) -> tuple[numpy.typing.NDArray[numpy.int64], "
                    "numpy.typing.NDArray[numpy.float32]]"))
+      .def("search_phrase", &search_phrase, nb::arg("terms"), nb::arg("k"), nb::arg("filter").noconvert().none(),
+           nb::sig("def search_phrase(self, terms: tuple[str | None, ...], k: int, filter: "
+                   "numpy.typing.NDArray[numpy.bool_] | numpy.typing.NDArray[numpy.int64] | None) -> "
+                   "tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float32]]"))
       .def(
           "score",
           [](const InvertedIndex& index, const nb::tuple& query, int64_t id) {
@@ -133,9 +155,9 @@ void bind_inverted_index(nb::module_& m) {
           [](const InvertedIndex& index) {
             const InvertedIndexStats s = index.stats();
             return nb::make_tuple(s.num_documents, s.num_deleted, s.num_terms, s.num_postings, s.posting_bytes,
-                                  s.ram_bytes, s.mapped_bytes, s.mean_length);
+                                  s.position_bytes, s.ram_bytes, s.mapped_bytes, s.mean_length);
           },
-          nb::sig("def stats(self) -> tuple[int, int, int, int, int, int, int, float]"))
+          nb::sig("def stats(self) -> tuple[int, int, int, int, int, int, int, int, float]"))
       .def("save", &InvertedIndex::save, nb::arg("path"), Unlocked())
       .def_static(
           "load",

@@ -9,6 +9,9 @@
 //   bm25+      part = (k1 + 1) · f / (f + k1 · n) + δ       idf = ln((N + 1) / df)
 //   bm25l      part = (k1 + 1) · (c + δ) / (k1 + c + δ)     idf = ln((N + 1) / (df + ½))
 //
+// All are one function, scale · (f + above · n) / (f + below · n) + shift: bm25l with its fraction multiplied by n has
+// above = δ and below = k1 + δ, the others 0 and k1.
+//
 // Invariant: part grows with the frequency and falls with the length, which is what bounds of blocks rest on.
 
 #pragma once
@@ -26,28 +29,40 @@ struct Bm25Options {
   float k1, b, delta;
 };
 
+// What a term adds to a document's score.
+struct Impact {
+  float base, slope;  // n = base + slope · length
+  float above, below, scale, shift;
+
+  float operator()(uint32_t frequency, uint32_t length) const {
+    const float f = static_cast<float>(frequency), n = base + slope * static_cast<float>(length);
+    return scale * (f + above * n) / (f + below * n) + shift;
+  }
+};
+
 class Bm25 {
  public:
   Bm25(const Bm25Options& options, double num_documents, double mean_length)
-      : options_(options),
-        num_documents_(num_documents),
-        base_(1 - options.b),
-        slope_(mean_length > 0 ? static_cast<float>(options.b / mean_length) : 0),
-        scale_(options.variant == Bm25Variant::kAtire || options.variant == Bm25Variant::kPlus ? options.k1 + 1 : 1),
-        shift_(options.variant == Bm25Variant::kPlus ? options.delta : 0) {}
+      : variant_(options.variant), num_documents_(num_documents) {
+    const bool is_l = variant_ == Bm25Variant::kL, is_plus = variant_ == Bm25Variant::kPlus;
+    part_.base = 1 - options.b;
+    part_.slope = mean_length > 0 ? static_cast<float>(options.b / mean_length) : 0;
+    part_.above = is_l ? options.delta : 0;
+    part_.below = options.k1 + part_.above;
+    part_.scale = is_l || is_plus || variant_ == Bm25Variant::kAtire ? options.k1 + 1 : 1;
+    part_.shift = is_plus ? options.delta : 0;
+  }
 
-  float part(float frequency, float length) const {
-    const float norm = base_ + slope_ * length;
-    if (options_.variant == Bm25Variant::kL) {
-      const float c = frequency / norm + options_.delta;
-      return (options_.k1 + 1) * c / (options_.k1 + c);
-    }
-    return scale_ * frequency / (frequency + options_.k1 * norm) + shift_;
+  const Impact& part() const { return part_; }
+  Impact impact(float weight) const {
+    Impact impact = part_;
+    impact.scale *= weight, impact.shift *= weight;
+    return impact;
   }
 
   float idf(double df) const {
     const double n = num_documents_, odds = (n - df + 0.5) / (df + 0.5);
-    switch (options_.variant) {
+    switch (variant_) {
       case Bm25Variant::kRobertson:
         return static_cast<float>(std::log(std::max(1.0, odds)));
       case Bm25Variant::kLucene:
@@ -63,9 +78,9 @@ class Bm25 {
   }
 
  private:
-  Bm25Options options_;
+  Bm25Variant variant_;
   double num_documents_;
-  float base_, slope_, scale_, shift_;
+  Impact part_;
 };
 
 }  // namespace quire::retrieval

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <shared_mutex>
-#include <stdexcept>
 #include <unordered_set>
 
 #include "retrieval/errors.h"
@@ -12,11 +11,13 @@ namespace {
 
 constexpr uint32_t kNoTerm = 0xffffffff;  // of a word that is not indexed
 constexpr size_t kBatch = 256;            // documents added while readers wait
+constexpr uint32_t kMaxSlots = 1u << 31;  // so that a gap fits into 31 bits
 
 }  // namespace
 
-InvertedIndex::InvertedIndex(const Bm25Options& options, WordSplitter splitter, std::string_view analyzer)
-    : options_(options), splitter_(std::move(splitter)), analyzer_(analyzer) {}
+InvertedIndex::InvertedIndex(const Bm25Options& options, bool has_positions, WordSplitter splitter,
+                             std::string_view analyzer)
+    : options_(options), has_positions_(has_positions), splitter_(std::move(splitter)), analyzer_(analyzer) {}
 
 uint32_t InvertedIndex::size() const {
   const std::shared_lock lock(gate_);
@@ -56,7 +57,10 @@ void InvertedIndex::check_ids(std::span<const int64_t> ids, size_t num_documents
 // terms_of(i, terms) fills in the terms of the i-th document; it may throw, and then nothing was added.
 template <class TermsOf>
 void InvertedIndex::add_batches(std::span<const int64_t> ids, bool replaces, const TermsOf& terms_of) {
-  std::vector<std::vector<uint32_t>> batch;
+  if (ids.size() > kMaxSlots - document_ids_.size()) {
+    throw InvalidInput("an index holds at most 2**31 documents; split it");
+  }
+  std::vector<std::vector<Occurrence>> batch;
   for (size_t begin = 0; begin < ids.size(); begin += kBatch) {
     const size_t n = std::min(kBatch, ids.size() - begin);
     const std::lock_guard lock(gate_);
@@ -78,9 +82,12 @@ void InvertedIndex::add(std::span<const int64_t> ids, std::span<const std::strin
                         const Normalise& normalise) {
   const std::lock_guard writer(writer_);
   check_ids(ids, texts.size(), replaces);
-  add_batches(ids, replaces, [&](size_t begin, std::vector<std::vector<uint32_t>>& batch) {
+  add_batches(ids, replaces, [&](size_t begin, std::vector<std::vector<Occurrence>>& batch) {
     for (size_t i = 0; i < batch.size(); ++i) {
-      splitter_.split(texts[begin + i], [&](std::string_view word) { batch[i].push_back(words_.intern(word)); });
+      const auto add = [&](std::string_view word) {
+        batch[i].push_back(occurrence(words_.intern(word), batch[i].size()));
+      };
+      splitter_.split(texts[begin + i], add);
     }
     try {
       normalise_new_words(normalise);
@@ -89,8 +96,13 @@ void InvertedIndex::add(std::span<const int64_t> ids, std::span<const std::strin
       throw;
     }
     for (auto& document : batch) {
-      for (uint32_t& word : document) word = term_of_word_[word];
-      std::erase(document, kNoTerm);
+      size_t num_terms = 0;
+      for (size_t position = 0; position < document.size(); ++position) {
+        const uint32_t term = term_of_word_[term_of(document[position])];
+        document[num_terms] = occurrence(term, position);
+        num_terms += term != kNoTerm;
+      }
+      document.resize(num_terms);
     }
   });
 }
@@ -98,9 +110,11 @@ void InvertedIndex::add(std::span<const int64_t> ids, std::span<const std::strin
 void InvertedIndex::add_terms(std::span<const int64_t> ids, std::span<const Terms> documents, bool replaces) {
   const std::lock_guard writer(writer_);
   check_ids(ids, documents.size(), replaces);
-  add_batches(ids, replaces, [&](size_t begin, std::vector<std::vector<uint32_t>>& batch) {
+  add_batches(ids, replaces, [&](size_t begin, std::vector<std::vector<Occurrence>>& batch) {
     for (size_t i = 0; i < batch.size(); ++i) {
-      for (const std::string_view term : documents[begin + i]) batch[i].push_back(term_number(term));
+      for (const std::string_view term : documents[begin + i]) {
+        batch[i].push_back(occurrence(term_number(term), batch[i].size()));
+      }
     }
   });
 }
@@ -118,23 +132,34 @@ void InvertedIndex::normalise_new_words(const Normalise& normalise) {
 
 uint32_t InvertedIndex::term_number(std::string_view term) {
   const uint32_t number = terms_.intern(term);
-  if (number == lists_.size()) lists_.emplace_back();
+  if (number == lists_.size()) {
+    lists_.emplace_back();
+    if (has_positions_) positions_.emplace_back();
+  }
   return number;
 }
 
-void InvertedIndex::append(int64_t id, std::vector<uint32_t>& terms) {
+void InvertedIndex::append(int64_t id, std::vector<Occurrence>& terms) {
   const uint32_t slot = document_ids_.size();
-  const auto length = static_cast<uint32_t>(terms.size());
+  document_ids_.push_back(id);
+  lengths_.push_back(static_cast<uint32_t>(terms.size()));
+  is_dead_.push_back(0);
+  total_length_ += terms.size();
+  ids_.set(id, slot);
+  const Bm25 scorer = this->scorer();
   std::sort(terms.begin(), terms.end());
   for (size_t begin = 0, end; begin < terms.size(); begin = end) {
-    for (end = begin; end < terms.size() && terms[end] == terms[begin];) ++end;
-    lists_[terms[begin]].append(slot, static_cast<uint32_t>(end - begin), length);
+    const uint32_t term = term_of(terms[begin]);
+    for (end = begin; end < terms.size() && term_of(terms[end]) == term;) ++end;
+    if (has_positions_) append_positions(term, std::span(terms).subspan(begin, end - begin));
+    lists_[term].append(slot, static_cast<uint32_t>(end - begin), lengths_.data(), scorer);
   }
-  document_ids_.push_back(id);
-  lengths_.push_back(length);
-  is_dead_.push_back(0);
-  total_length_ += length;
-  ids_.set(id, slot);
+}
+
+void InvertedIndex::append_positions(uint32_t term, std::span<const Occurrence> occurrences) {
+  std::vector<uint32_t> positions;
+  for (const Occurrence each : occurrences) positions.push_back(static_cast<uint32_t>(each));
+  positions_[term].append(lists_[term].size(), positions);
 }
 
 void InvertedIndex::bury(int64_t id) {
@@ -168,20 +193,32 @@ void InvertedIndex::compact_locked() {
     total_length_ += lengths_[slot];
     ids_.set(document_ids_[slot], num_live++);
   }
-  for (PostingList& list : lists_) {
-    PostingList compacted;
-    list.for_each([&](uint32_t slot, uint32_t frequency) {
-      if (!is_dead_[slot]) compacted.append(new_slots[slot], frequency, lengths_[new_slots[slot]]);
-    });
-    list = std::move(compacted);
-  }
+  const Bm25 scorer(options_, num_live, num_live > 0 ? static_cast<double>(total_length_) / num_live : 0);
+  for (uint32_t term = 0; term < lists_.size(); ++term) compact_list(term, new_slots, scorer);
   document_ids_.truncate(num_live);
   lengths_.truncate(num_live);
   is_dead_.assign(num_live, 0);
 }
 
-std::vector<std::string> InvertedIndex::analyse(std::string_view text, const Normalise& normalise) const {
-  std::vector<std::string> words, terms;
+void InvertedIndex::compact_list(uint32_t term, std::span<const uint32_t> new_slots, const Bm25& scorer) {
+  PostingList list;
+  PositionList positions;
+  const uint8_t* p = has_positions_ ? positions_[term].begin(0) : nullptr;
+  std::vector<uint32_t> of_one;
+  lists_[term].for_each([&](uint32_t slot, uint32_t frequency) {
+    if (has_positions_) p = positions_[term].read(p, frequency, of_one);
+    if (is_dead_[slot]) return;
+    if (has_positions_) positions.append(list.size(), of_one);
+    list.append(new_slots[slot], frequency, lengths_.data(), scorer);
+  });
+  lists_[term] = std::move(list);
+  if (has_positions_) positions_[term] = std::move(positions);
+}
+
+std::vector<std::optional<std::string>> InvertedIndex::analyse(std::string_view text,
+                                                               const Normalise& normalise) const {
+  std::vector<std::string> words;
+  std::vector<std::optional<std::string>> terms;
   splitter_.split(text, [&](std::string_view word) { words.emplace_back(word); });
   if (words.empty()) return terms;
   const std::shared_lock lock(gate_);
@@ -196,9 +233,9 @@ std::vector<std::string> InvertedIndex::analyse(std::string_view text, const Nor
   for (const std::string& word : words) {
     if (const auto known = words_.find(word)) {
       const uint32_t term = term_of_word_[*known];
-      if (term != kNoTerm) terms.emplace_back(terms_[term]);
-    } else if (const auto& term = normalised[next++]) {
-      terms.push_back(*term);
+      terms.push_back(term == kNoTerm ? std::nullopt : std::optional(std::string(terms_[term])));
+    } else {
+      terms.push_back(normalised[next++]);
     }
   }
   return terms;
@@ -211,8 +248,8 @@ InvertedIndexStats InvertedIndex::stats() const {
   stats.num_deleted = document_ids_.size() - ids_.size();
   stats.mean_length = document_ids_.empty() ? 0 : static_cast<double>(total_length_) / document_ids_.size();
   stats.ram_bytes = words_.ram_bytes() + terms_.ram_bytes() + term_of_word_.ram_bytes() + ids_.ram_bytes() +
-                    lists_.capacity() * sizeof(PostingList) + document_ids_.ram_bytes() + lengths_.ram_bytes() +
-                    is_dead_.ram_bytes();
+                    lists_.capacity() * sizeof(PostingList) + positions_.capacity() * sizeof(PositionList) +
+                    document_ids_.ram_bytes() + lengths_.ram_bytes() + is_dead_.ram_bytes();
   stats.mapped_bytes = file_ ? file_->size() : 0;
   for (const PostingList& list : lists_) {
     stats.num_terms += list.size() > 0;
@@ -220,36 +257,11 @@ InvertedIndexStats InvertedIndex::stats() const {
     stats.posting_bytes += list.num_bytes();
     stats.ram_bytes += list.ram_bytes();
   }
+  for (const PositionList& positions : positions_) {
+    stats.position_bytes += positions.num_bytes();
+    stats.ram_bytes += positions.ram_bytes();
+  }
   return stats;
-}
-
-void InvertedIndex::check_invariants() const {
-  const std::shared_lock lock(gate_);
-  const auto require = [](bool holds, const char* what) {
-    if (!holds) throw std::logic_error(what);
-  };
-  std::vector<uint64_t> sums(document_ids_.size());
-  for (const PostingList& list : lists_) {
-    uint32_t i = 0;
-    int64_t before = -1;
-    list.for_each([&](uint32_t slot, uint32_t frequency) {
-      require(slot > before && slot < sums.size(), "postings do not ascend, or name a slot that is not there");
-      const PostingList::Block& block = list.block(i++ / PostingList::kBlock);
-      require(slot <= block.last_document && frequency <= block.max_frequency && lengths_[slot] >= block.min_length,
-              "a posting is beyond the bounds of its block");
-      before = slot;
-      sums[slot] += frequency;
-    });
-    require(i == list.size(), "a list has another size than it says");
-  }
-  uint32_t num_live = 0;
-  for (uint32_t slot = 0; slot < sums.size(); ++slot) {
-    require(sums[slot] == lengths_[slot], "frequencies of a document do not add up to its length");
-    if (is_dead_[slot]) continue;
-    ++num_live;
-    require(ids_.find(document_ids_[slot]) == slot, "an id leads elsewhere");
-  }
-  require(num_live == ids_.size(), "ids and live documents differ in number");
 }
 
 }  // namespace quire::retrieval

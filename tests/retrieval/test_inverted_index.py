@@ -1,6 +1,7 @@
 """InvertedIndex against BM25 worked out document by document (tests/reference/bm25.py)."""
 
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from quire import _native
 from quire.errors import ConfigError, CorruptIndexError, InvalidRequestError
 from quire.retrieval.analyzer import Analyzer
 from quire.retrieval.inverted_index import InvertedIndex
@@ -47,6 +49,30 @@ def test_the_best_documents_with_the_formula_s_scores(variant) -> None:
     for _ in range(12):
         query = [f"w{rank}" for rank in rng.zipf(1.3, rng.integers(1, 8)).clip(max=3000)]
         expect(index, documents, query, int(rng.integers(1, 30)), variant)
+
+
+@pytest.fixture(params=["portable", "avx2", "avx512"])
+def every_isa(request) -> Iterator[None]:
+    before = _native.isa()
+    if not _native.set_isa(request.param):
+        pytest.xfail(f"this machine has no {request.param}")
+    yield
+    _native.set_isa(before)
+
+
+@pytest.mark.usefixtures("every_isa")
+def test_every_kernel_gives_the_same_answers() -> None:
+    """Also for frequencies of every width that a block may have, and gaps of many."""
+    documents, rng = zipf_documents(9_000), np.random.default_rng(5)
+    for width in range(15):
+        first = width * 600
+        documents |= {first + i: ["many"] * int(rng.integers(1, 2**width + 1)) for i in range(40)}
+    index = InvertedIndex()
+    index.add(list(documents), documents.values())
+    index.check_invariants()
+    for query in (["w1", "w2", "w3"], ["many", "w1"], ["w1", "w5", "w30", "w200", "w1000"], ["w900"]):
+        expect(index, documents, query, 10)
+        expect(index, documents, query, 5_000)
 
 
 def test_two_documents_by_hand() -> None:
@@ -87,6 +113,46 @@ def test_filters() -> None:
     assert index.search(["w1"], filter=[-3, 10**15])[0].tolist() == []
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_phrases_are_found_where_their_words_follow_one_another(variant) -> None:
+    rng = np.random.default_rng(2)
+    documents = {key: rng.choice([*"aaabbcdef"], rng.integers(1, 80)).tolist() for key in range(700)}
+    index = InvertedIndex(variant, positions=True)
+    index.add(list(documents), documents.values())
+    index.check_invariants()
+    with_gaps = ["a", None, "b"], [None, "a", "c", None]
+    for phrase in (["a", "b"], ["a", "a"], ["c", "d", "e"], ["f"], ["a", "b", "a", "b", "c"], *with_gaps):
+        every = bm25.phrase_scores(documents, phrase, variant, 1.5, 0.75, DELTAS.get(variant, 0.0))
+        every = {key: score for key, score in every.items() if score > 0}
+        for k in (3, 1000):
+            ids, scores = index.search_phrase(phrase, k)
+            np.testing.assert_allclose(scores, sorted(every.values(), reverse=True)[:k], rtol=1e-5)
+            np.testing.assert_allclose(scores, [every[key] for key in ids.tolist()], rtol=1e-5)
+    odd = index.search_phrase(["a", "b"], 1000, filter=np.arange(700) % 2 == 1)[0]
+    assert sorted(odd.tolist()) == sorted(key for key in index.search_phrase(["a", "b"], 1000)[0].tolist() if key % 2)
+
+
+def test_a_stop_word_in_a_phrase_stands_for_any_word(tmp_path: Path) -> None:
+    index = InvertedIndex(positions=True)
+    index.add([1, 2, 3, 4], ["The King of Spain", "King Spain", "a king in Spain!", "Spain's king of Spain"])
+    index.save(tmp_path / "index")
+    for either in (index, InvertedIndex.load(tmp_path / "index")):
+        assert sorted(either.search_phrase("king of Spain")[0].tolist()) == [1, 3, 4]
+        assert either.search_phrase("King Spain")[0].tolist() == [2]
+        assert sorted(either.search_phrase("the king")[0].tolist()) == [1, 2, 3, 4]
+        for nothing in ("", "of the", "spain spain", "king absent"):
+            assert either.search_phrase(nothing)[0].tolist() == []
+        either.delete([3])
+        either.compact()
+        either.check_invariants()
+        assert sorted(either.search_phrase("king of Spain")[0].tolist()) == [1, 4]
+        either.update([2], ["One king over Spain"])
+        assert sorted(either.search_phrase("king of Spain")[0].tolist()) == [1, 2, 4]
+    assert index.stats().position_bytes > 0
+    with pytest.raises(InvalidRequestError, match="positions=True"):
+        InvertedIndex().search_phrase("king of Spain")
+
+
 def test_nothing_to_find() -> None:
     index = InvertedIndex()
     assert index.search("anything")[0].shape == (0,)
@@ -111,7 +177,7 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(variant=st.sampled_from(VARIANTS))
     def start(self, variant) -> None:
-        self.index, self.documents, self.variant = InvertedIndex(variant), {}, variant
+        self.index, self.documents, self.variant = InvertedIndex(variant, positions=True), {}, variant
 
     @rule(documents=st.dictionaries(st.integers(0, 40), words, max_size=10))
     def put(self, documents) -> None:
@@ -134,6 +200,14 @@ class Machine(RuleBasedStateMachine):
         assert found <= {key for key, terms in self.documents.items() if set(query) & set(terms)}
         self.index.compact()
         expect(self.index, self.documents, query, k, self.variant)
+
+    @rule(phrase=st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=3))
+    def search_phrase(self, phrase) -> None:
+        self.index.compact()
+        holding = bm25.phrase_frequencies(self.documents, phrase).keys()
+        found = set(self.index.search_phrase(phrase, 50)[0].tolist())
+        may_weigh_nothing = self.variant in ("robertson", "atire")
+        assert found == holding or (may_weigh_nothing and found <= holding)
 
     @rule()
     def save_and_load(self) -> None:

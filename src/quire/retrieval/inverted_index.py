@@ -33,6 +33,7 @@ class InvertedIndexStats:
     num_terms: int
     num_postings: int
     posting_bytes: int
+    position_bytes: int
     ram_bytes: int
     mapped_bytes: int
     """What lies in the mapped file, read as needed and dropped under memory pressure."""
@@ -47,6 +48,7 @@ class InvertedIndex:
     k1         how soon more of the same word stops counting; 0: at once
     b          how much long documents are held back; 0: not at all, 1: in full
     delta      the least that a word counts in a long document (bm25+ and bm25l; 1.0 and 0.5 unless given)
+    positions  keep where in a text each word occurs, for `search_phrase`; about a byte for each word of the texts
     analyzer   from words to terms; English unless given
     """
 
@@ -57,6 +59,7 @@ class InvertedIndex:
         k1: float = 1.5,
         b: float = 0.75,
         delta: float | None = None,
+        positions: bool = False,
         analyzer: Analyzer | None = None,
     ) -> None:
         if variant not in VARIANTS:
@@ -71,6 +74,7 @@ class InvertedIndex:
             _between("k1", k1, 0, 1000),
             _between("b", b, 0, 1),
             _between("delta", _DELTAS.get(variant, 0.0) if delta is None else delta, 0, 1000),
+            positions,
             character_classes(),
             self.analyzer.description,
         )
@@ -103,9 +107,24 @@ class InvertedIndex:
         Only documents that hold a word of the query with an idf above 0 are found, so there may be none.
         filter     ids that may be found, or an array of bool in which filter[id] says so.
         """
-        if k < 1:
-            raise InvalidRequestError(f"k is {shown(k)}; allowed: 1 or more", param="k")
-        return self._native.search(self.terms(query), k, as_filter(filter))
+        return self._native.search(self.terms(query), _checked_k(k), as_filter(filter))
+
+    def search_phrase(
+        self,
+        phrase: Text,
+        k: int = 10,
+        *,
+        filter: npt.ArrayLike | Iterable[int] | None = None,  # noqa: A002
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """The same for documents that hold the words of the phrase in a row; a stop word between them is any word.
+
+        A phrase scores as one word does, its idf the sum of its words'. Raises InvalidRequestError where the index was
+        made without `positions`.
+        """
+        if not self._native.has_positions():
+            raise InvalidRequestError("this index keeps no positions; make it with positions=True", param="phrase")
+        terms = self._analysed(phrase) if isinstance(phrase, str) else tuple(phrase)
+        return self._native.search_phrase(terms, _checked_k(k), as_filter(filter))
 
     def score(self, query: Text, key: int) -> float:
         """What a search for `query` would score this document: 0 where it holds no word of it."""
@@ -114,7 +133,7 @@ class InvertedIndex:
     def terms(self, text: Text) -> tuple[str, ...]:
         """The terms of a text, in their order."""
         if isinstance(text, str):
-            return self._native.analyse(self.analyzer.lower(text), self.analyzer.normalise)
+            return tuple(term for term in self._analysed(text) if term is not None)
         return tuple(text)
 
     def document_frequency(self, word: str) -> int:
@@ -175,6 +194,10 @@ class InvertedIndex:
         """Reads a whole saved index and raises CorruptIndexError where a bit differs from what was written."""
         _native.InvertedIndex.verify(os.fspath(path))
 
+    def _analysed(self, text: str) -> tuple[str | None, ...]:
+        """The same with None for a word that is not indexed."""
+        return self._native.analyse(self.analyzer.lower(text), self.analyzer.normalise)
+
     def _at_most_one_term(self, word: str) -> tuple[str, ...]:
         terms = self.terms(word)
         if len(terms) > 1:
@@ -192,6 +215,12 @@ class InvertedIndex:
             raise InvalidRequestError("texts mixes str and lists of terms; give one kind", param="texts")
         else:
             self._native.add_terms(as_ids(ids), tuple(tuple(terms) for terms in documents), replaces)
+
+
+def _checked_k(k: int) -> int:
+    if k < 1:
+        raise InvalidRequestError(f"k is {shown(k)}; allowed: 1 or more", param="k")
+    return k
 
 
 def _between(name: str, value: float, least: float, most: float) -> float:
