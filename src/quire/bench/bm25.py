@@ -1,8 +1,9 @@
 """Word search: queries a second of ten results, one thread, and build time, beside bm25s and tantivy.
 
 Every side gets the same terms, made beforehand by our analyzer, with k1 1.2 and b 0.75 (tantivy has no others). Cases:
-build, search. bm25s takes all queries in one call, the others one at a time. mean_score is that of the best document,
-by which a reader sees that sides did the same work; tantivy rounds lengths.
+build, search, and add: one document at a time to the whole index, ours alone (`found_at_once` is the share of them that
+a search found directly afterwards; the others build first and search then). bm25s takes all queries in one call, the
+others one at a time. `differs_by` is the greatest distance of any of the ten scores from ours; tantivy rounds lengths.
 
 `data` (or QUIRE_DATA) is a folder with passages.jsonl.gz, an object with a `text` on each line. Without one, words
 drawn from a Zipf distribution take their place. A query is four words of a passage.
@@ -12,6 +13,7 @@ import gzip
 import json
 import os
 from abc import ABC, abstractmethod
+from functools import cached_property, partial
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import islice
@@ -21,6 +23,7 @@ from time import perf_counter
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from quire.bench.harness import Case, Measurement
 from quire.retrieval.inverted_index import InvertedIndex
@@ -28,17 +31,28 @@ from quire.retrieval.inverted_index import InvertedIndex
 K, K1, B = 10, 1.2, 0.75
 WORDS_PER_QUERY = 4
 Terms: TypeAlias = list[str]
+Scores: TypeAlias = npt.NDArray[np.float32]
 
 
-def cases(*, data: str = "", num_documents: int = 200_000, num_queries: int = 1_000, quick: bool = False) -> list[Case]:
+def cases(
+    *,
+    data: str = "",
+    num_documents: int = 200_000,
+    num_queries: int = 1_000,
+    num_adds: int = 10_000,
+    quick: bool = False,
+) -> list[Case]:
     folder = data or os.environ.get("QUIRE_DATA", "")
     limit = 1_000 if quick else num_documents
     documents = _passages(Path(folder), limit) if folder else _zipf(limit)
     queries = _queries(documents, 50 if quick else num_queries)
     sides = [side(documents, queries) for side in (Quire, Bm25s, Tantivy) if find_spec(side.package)]
+    ours = sides[0]
     params = {"documents": len(documents), "queries": len(queries)}
-    builds = [Case("build", side.time_build, params, side.name) for side in sides]
-    return builds + [Case("search", side.time_search, params, side.name) for side in sides]
+    found = [Case("build", side.time_build, params, side.name) for side in sides]
+    found += [Case("search", partial(side.time_search, ours), params, side.name) for side in sides]
+    adder = Adder(documents, 100 if quick else num_adds)
+    return [*found, Case("add", adder.time_adds, {"documents": len(documents), "adds": adder.num_adds}, ours.name)]
 
 
 def _passages(folder: Path, limit: int) -> list[Terms]:
@@ -68,26 +82,42 @@ class Side(ABC):
         self.documents, self.queries = documents, queries
         self._index: Any = None
 
+    @property
+    def index(self) -> Any:
+        if self._index is None:
+            self._index = self.build()
+        return self._index
+
     @abstractmethod
     def build(self) -> Any: ...
 
     @abstractmethod
-    def best_scores(self, index: Any) -> list[float]:
-        """Answers every query; of each, the score of the best document."""
+    def top_scores(self, index: Any) -> Scores:
+        """Answers every query: [n, K], best first, zeros where fewer are found."""
+
+    def sizes(self) -> dict[str, float]:
+        return {}
 
     def time_build(self) -> Measurement:
         self._index = None
         start = perf_counter()
         self._index = self.build()
-        return Measurement({"build_s": perf_counter() - start})
+        return Measurement({"build_s": perf_counter() - start, **self.sizes()})
 
-    def time_search(self) -> Measurement:
-        if self._index is None:
-            self._index = self.build()
+    def time_search(self, ours: "Side") -> Measurement:
+        assert self.index is not None
         start = perf_counter()
-        scores = self.best_scores(self._index)
+        scores = self.top_scores(self.index)
         elapsed = perf_counter() - start
-        return Measurement({"queries_per_s": len(self.queries) / elapsed, "mean_score": float(np.mean(scores))})
+        differs_by = float(np.abs(scores - ours.top_scores(ours.index)).max())
+        return Measurement({"queries_per_s": len(self.queries) / elapsed, "differs_by": differs_by})
+
+
+def _padded(scores: list[Any]) -> Scores:
+    rows = np.zeros((len(scores), K), dtype=np.float32)
+    for row, some in zip(rows, scores, strict=True):
+        row[: len(some)] = some
+    return rows
 
 
 class Quire(Side):
@@ -98,8 +128,12 @@ class Quire(Side):
         index.add(np.arange(len(self.documents)), self.documents)
         return index
 
-    def best_scores(self, index: InvertedIndex) -> list[float]:
-        return [float(index.search(query, K)[1][0]) for query in self.queries]
+    def sizes(self) -> dict[str, float]:
+        stats = self.index.stats()
+        return {"ram_mb": stats.ram_bytes / 1e6, "bytes_per_posting": stats.posting_bytes / stats.num_postings}
+
+    def top_scores(self, index: InvertedIndex) -> Scores:
+        return _padded([index.search(query, K)[1] for query in self.queries])
 
 
 class Bm25s(Side):
@@ -111,13 +145,17 @@ class Bm25s(Side):
         index.index(self.documents, show_progress=False)
         return index
 
-    def best_scores(self, index: Any) -> list[float]:
+    def top_scores(self, index: Any) -> Scores:
         _, scores = index.retrieve(self.queries, k=K, show_progress=False, n_threads=1)
-        return [float(best) for best in scores[:, 0]]
+        return np.asarray(scores, dtype=np.float32)
 
 
 class Tantivy(Side):
     name, package = "tantivy", "tantivy"
+
+    @cached_property
+    def texts(self) -> list[str]:
+        return [" ".join(document) for document in self.documents]
 
     def build(self) -> Any:
         tantivy = import_module(self.package)
@@ -126,19 +164,43 @@ class Tantivy(Side):
         self.schema = builder.build()
         index = tantivy.Index(self.schema)
         writer = index.writer(num_threads=1)
-        for document in self.documents:
-            writer.add_document(tantivy.Document(text=" ".join(document)))
+        for text in self.texts:
+            writer.add_document(tantivy.Document(text=text))
         writer.commit()
         writer.wait_merging_threads()
         index.reload()
         return index
 
-    def best_scores(self, index: Any) -> list[float]:
+    def top_scores(self, index: Any) -> Scores:
         tantivy = import_module(self.package)
         searcher, should = index.searcher(), tantivy.Occur.Should
         scores = []
         for terms in self.queries:
             parts = [(should, tantivy.Query.term_query(self.schema, "text", term, "freq")) for term in terms]
-            best, _ = searcher.search(tantivy.Query.boolean_query(parts), K, count=False).hits[0]
-            scores.append(best / (K1 + 1))  # a constant factor that it keeps and the others leave out
-        return scores
+            hits = searcher.search(tantivy.Query.boolean_query(parts), K, count=False).hits
+            scores.append([score / (K1 + 1) for score, _ in hits])  # a constant factor that the others leave out
+        return _padded(scores)
+
+
+class Adder:
+    """Adds documents one by one to an index of all of them, and takes them out again."""
+
+    def __init__(self, documents: list[Terms], num_adds: int) -> None:
+        self.documents, self.num_adds = documents, min(num_adds, len(documents))
+
+    @cached_property
+    def index(self) -> InvertedIndex:
+        return Quire(self.documents, []).build()
+
+    def time_adds(self) -> Measurement:
+        first, elapsed, found = len(self.documents), 0.0, []
+        assert len(self.index) == first
+        for i, document in enumerate(self.documents[: self.num_adds]):
+            start = perf_counter()
+            self.index.add([first + i], [document])
+            elapsed += perf_counter() - start
+            if i % 100 == 0 and document:
+                found.append(self.index.search(document, K, filter=[first + i])[0].size)
+        self.index.delete(range(first, first + self.num_adds))
+        self.index.compact()
+        return Measurement({"adds_per_s": self.num_adds / elapsed, "found_at_once": float(np.mean(found))})
