@@ -105,11 +105,11 @@ class Side(ABC):
         return Measurement({"build_s": perf_counter() - start, **self.sizes()})
 
     def time_search(self, ours: "Side") -> Measurement:
-        assert self.index is not None
+        # Not timed: what is compiled when it is first used is compiled now.
+        differs_by = float(np.abs(self.top_scores(self.index) - ours.top_scores(ours.index)).max())
         start = perf_counter()
-        scores = self.top_scores(self.index)
+        self.top_scores(self.index)
         elapsed = perf_counter() - start
-        differs_by = float(np.abs(scores - ours.top_scores(ours.index)).max())
         return Measurement({"queries_per_s": len(self.queries) / elapsed, "differs_by": differs_by})
 
 
