@@ -27,6 +27,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 INSTALL := $(PIP) install $(INDEX) -c constraints.txt --no-build-isolation
 NATIVE_SOURCES := CMakeLists.txt $(shell find csrc -name '*.cpp' -o -name '*.h')
+BROWSER := $(shell command -v chromium chromium-browser google-chrome google-chrome-stable | head -n 1)
 PACKAGING := pyproject.toml constraints.txt
 
 .PHONY: run test check native stubs proto bench docs clean
@@ -37,8 +38,8 @@ run: $(VENV)/.native
 	@$(BIN)/quire serve $(MODEL) --port $(PORT) --collection $(DOCS)
 
 test: $(VENV)/.developer $(VENV)/.native
-	@echo "==> Running the tests"
-	@$(BIN)/python -m pytest $(TESTS)
+	@echo "==> Running the tests$(if $(BROWSER),, but those of the page, which need a browser: apt install chromium)"
+	@$(BIN)/python -m pytest $(if $(BROWSER),,-m "not browser") $(TESTS)
 
 check: $(VENV)/.developer $(VENV)/.native
 	@echo "==> Lint";            $(BIN)/ruff check .

@@ -81,6 +81,10 @@ class BlockManager:
         """Blocks that can be had: free ones, and findable ones that no sequence holds."""
         return self._allocator.num_free
 
+    def glance(self) -> tuple[list[int], dict[int, bytes]]:
+        """Holders by block, and the digests of findable blocks: copies, for any thread, that may be a step apart."""
+        return [*self._allocator.ref_counts], self._index.digests.copy()
+
     def match(self, seq: Sequence) -> PrefixMatch:
         """The longest prefix of `seq` that is cached, in full blocks, leaving at least one token to compute.
 

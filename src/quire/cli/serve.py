@@ -85,7 +85,9 @@ def serve(
 
 
 def _load(model: str | Path, config: EngineConfig) -> "AsyncEngine":
+    from quire.cache.heat import BlockHeat
     from quire.engine.assembly import assemble
     from quire.engine.async_engine import AsyncEngine
 
-    return AsyncEngine(assemble(model, config, show_progress=sys.stderr.isatty()))
+    heat = BlockHeat()
+    return AsyncEngine(assemble(model, config, show_progress=sys.stderr.isatty(), observer=heat), heat)

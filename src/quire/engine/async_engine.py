@@ -12,6 +12,8 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 
+from quire.cache.block_map import BlockMap, map_blocks
+from quire.cache.heat import BlockHeat
 from quire.cache.token_budget import TokenBudget
 from quire.engine.engine import EngineStats, LLMEngine, Output
 from quire.engine.outputs import EmbeddingOutput, OutputKind, RequestOutput
@@ -48,8 +50,10 @@ class _Stream:
 class AsyncEngine:
     """Thread safety: its methods may be called from any event loop of any thread."""
 
-    def __init__(self, engine: LLMEngine) -> None:
+    def __init__(self, engine: LLMEngine, heat: BlockHeat | None = None) -> None:
+        """`heat` is what observes the engine's blocks, where something does."""
         self._engine = engine
+        self._heat = heat
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._streams: dict[str, _Stream] = {}
         self._request_ids = itertools.count()
@@ -88,6 +92,11 @@ class AsyncEngine:
     def stats(self) -> EngineStats:
         """A glance from outside: its numbers may be a step apart."""
         return self._engine.stats()
+
+    def block_map(self, max_cells: int) -> BlockMap:
+        """What its blocks are doing; a glance too."""
+        ref_counts, digests = self._engine.scheduler.blocks.glance()
+        return map_blocks(ref_counts, digests, self._heat.hot() if self._heat else (), max_cells=max_cells)
 
     async def generate(
         self,

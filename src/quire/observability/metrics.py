@@ -6,6 +6,7 @@ engines and requests.
 Thread safety: any thread.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ _SECONDS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1,
 _SHORT_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5, 5, 10)
 _TOKENS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
 
+NUM_RECENT = 128
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -68,7 +70,11 @@ class ServingMetrics:
         self._prompt_sizes = self._sizes("request_prompt_tokens", "Prompt tokens of a request.")
         self._output_sizes = self._sizes("request_generation_tokens", "Output tokens of a request.")
 
+        self.recent_first_token_s: deque[float] = deque(maxlen=NUM_RECENT)
+        """Of the requests that ended last."""
+
     def observe_request(self, record: RequestRecord) -> None:
+        self.recent_first_token_s.append(record.first_token_s)
         for reason in record.finish_reasons:
             self._success.labels(self._model_name, reason).inc()
         self._prompt_tokens.inc(record.num_prompt_tokens)

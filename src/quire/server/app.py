@@ -24,7 +24,7 @@ from quire.protocol.openai import (
 from quire.server.errors import add_error_handlers
 from quire.server.http.bodies import add_schemas
 from quire.server.http.gate import RequestGate
-from quire.server.routes import chat, completions, embeddings, health, models, tokens
+from quire.server.routes import chat, completions, embeddings, health, live, models, page, tokens
 from quire.server.settings import ServerSettings
 from quire.server.state import ServedModel, ServerState
 
@@ -66,7 +66,7 @@ def create_app(
     app.state.server = state
     app.add_middleware(RequestGate, state=state)
     add_error_handlers(app)
-    for routes in (models, chat, completions, embeddings, tokens, health):
+    for routes in (models, chat, completions, embeddings, tokens, health, live, page):
         app.include_router(routes.router)
     add_schemas(app, _BODIES)
     return app

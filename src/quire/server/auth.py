@@ -10,8 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from quire.server.errors import ApiError
+from quire.server.page_files import PAGE_FILES
 
-OPEN_PATHS = frozenset({"/health", "/ready"})
+OPEN_PATHS = frozenset({"/health", "/ready", *PAGE_FILES})
+"""The page holds nothing; what it asks for needs a key like everything else."""
 METRICS_PATH = "/metrics"
 
 

@@ -1,0 +1,48 @@
+// What the page asks of the server it came from. The key stays in this tab.
+
+const keyField = document.getElementById("key");
+keyField.value = sessionStorage.getItem("key") ?? "";
+keyField.addEventListener("change", () => sessionStorage.setItem("key", keyField.value));
+
+export class ServerError extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+async function answered(path, options = {}) {
+  const headers = { "Content-Type": "application/json" };
+  if (keyField.value) headers.Authorization = `Bearer ${keyField.value}`;
+  const response = await fetch(path, { ...options, headers });
+  if (!response.ok) {
+    const told = await response.json().catch(() => ({}));
+    if (response.status === 401) document.getElementById("settings").open = true;
+    throw new ServerError(response.status, told.error?.message ?? `The server answered ${response.status}.`);
+  }
+  return response;
+}
+
+export async function get(path) {
+  return (await answered(path)).json();
+}
+
+// The events of a stream. Leaving the loop, or the signal, ends the request.
+export async function* stream(path, body, signal) {
+  const response = await answered(path, { method: "POST", body: JSON.stringify(body), signal });
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) throw new ServerError(502, "The server ended the stream before its end.");
+    const events = (rest + value).split("\n\n");
+    rest = events.pop();
+    for (const event of events) {
+      const data = event.replace(/^data: /, "");
+      if (data === "[DONE]") return;
+      const told = JSON.parse(data);
+      if (told.error) throw new ServerError(500, told.error.message);
+      yield told;
+    }
+  }
+}

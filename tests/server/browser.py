@@ -1,0 +1,107 @@
+"""A headless Chromium, driven through its DevTools protocol: enough of it to be a user of our page."""
+
+import base64
+import itertools
+import json
+import shutil
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from websockets.sync.client import ClientConnection, connect
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PATIENCE_S = 20
+FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--mute-audio")
+
+
+def program() -> str:
+    found = next((path for path in map(shutil.which, NAMES) if path), None)
+    assert found is not None, "The page is tested in a Chromium, and none is here. Install one: apt install chromium"
+    return found
+
+
+class Tab:
+    """A page that is open. `evaluate` runs JavaScript in it."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+        self._ids = itertools.count()
+        self.problems: list[str] = []
+        """What the page's own code failed with, or was refused."""
+        for domain in ("Page", "Runtime", "Log"):
+            self.do(f"{domain}.enable")
+
+    def do(self, method: str, **params: Any) -> Any:
+        number = next(self._ids)
+        self._connection.send(json.dumps({"id": number, "method": method, "params": params}))
+        while True:
+            told = json.loads(self._connection.recv(timeout=PATIENCE_S))
+            if told.get("method") == "Runtime.exceptionThrown":
+                self.problems.append(json.dumps(told["params"]["exceptionDetails"]))
+            if told.get("method") == "Log.entryAdded" and told["params"]["entry"]["level"] == "error":
+                self.problems.append(told["params"]["entry"]["text"])
+            if told.get("id") == number:
+                assert "error" not in told, told
+                return told["result"]
+
+    def open(self, url: str) -> None:
+        self.do("Page.navigate", url=url)
+        self.wait("document.readyState === 'complete'")
+
+    def evaluate(self, code: str) -> Any:
+        told = self.do("Runtime.evaluate", expression=code, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in told, told
+        return told["result"].get("value")
+
+    def wait(self, condition: str) -> None:
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not self.evaluate(condition):
+            assert time.monotonic() < deadline_s, f"never true: {condition}; {self.problems}"
+            time.sleep(0.02)
+
+    def type(self, text: str) -> None:
+        """Where the cursor is."""
+        self.do("Input.insertText", text=text)
+
+    def press(self, key: str) -> None:
+        code = {"Enter": 13, "Escape": 27, "Tab": 9}[key]
+        text = {"text": "\r"} if key == "Enter" else {}
+        for kind in ("keyDown", "keyUp"):
+            self.do("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
+
+    def screenshot(self, path: Path) -> None:
+        path.write_bytes(base64.b64decode(self.do("Page.captureScreenshot", format="png")["data"]))
+
+    def set_dark(self, is_dark: bool) -> None:
+        features = [{"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}]
+        self.do("Emulation.setEmulatedMedia", features=features)
+
+
+@contextmanager
+def tab(profile: Path) -> Iterator[Tab]:
+    command = [program(), *FLAGS, "--remote-debugging-port=0", "--window-size=1200,800", f"--user-data-dir={profile}"]
+    process = subprocess.Popen([*command, "about:blank"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        with connect(_socket_of(profile, process), max_size=None) as connection:
+            yield Tab(connection)
+    finally:
+        process.terminate()
+        process.wait(PATIENCE_S)
+
+
+def _socket_of(profile: Path, process: "subprocess.Popen[bytes]") -> str:
+    said, deadline_s = profile / "DevToolsActivePort", time.monotonic() + PATIENCE_S
+    while not (said.exists() and said.read_text().count("\n")):
+        assert process.poll() is None, "the browser ended"
+        assert time.monotonic() < deadline_s, "the browser does not answer"
+        time.sleep(0.02)
+    port = said.read_text().splitlines()[0]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
+        pages = [page for page in json.load(answer) if page["type"] == "page"]
+    url: str = pages[0]["webSocketDebuggerUrl"]
+    return url
