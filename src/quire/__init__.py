@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from quire.errors import ServerUnreachableError as ServerUnreachableError
     from quire.llm import LLM as LLM
     from quire.retrieval.analyzer import Analyzer as Analyzer
+    from quire.retrieval.chunking import Chunker as Chunker
     from quire.retrieval.collection import Collection as Collection
     from quire.retrieval.count_min import CountMinSketch as CountMinSketch
     from quire.retrieval.hnsw import HNSW as HNSW
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Analyzer": "quire.retrieval.analyzer",
     "AsyncClient": "quire.client",
+    "Chunker": "quire.retrieval.chunking",
     "Client": "quire.client",
     "Collection": "quire.retrieval.collection",
     "CountMinSketch": "quire.retrieval.count_min",
@@ -52,6 +54,7 @@ __all__ = [
     "LLM",
     "Analyzer",
     "AsyncClient",
+    "Chunker",
     "Client",
     "Collection",
     "CountMinSketch",

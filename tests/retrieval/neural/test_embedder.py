@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from quire import Collection, Embedder
+from quire import Chunker, Collection, Embedder
 from quire.errors import ConfigError, InvalidRequestError, ModelLoadError
 from tests.models.tiny import write_tiny
 from tests.models.tiny_encoders import tiny_tokenizer, write_tiny_encoder
@@ -63,6 +63,15 @@ def test_a_collection_has_it_by_default(minilm: Path, tmp_path: Path) -> None:
         collection.add([{"id": text, "text": text} for text in texts], progress=False)
         assert collection.search("sleeping cat", k=1)[0].document_id == texts[0]
         assert collection.stats().embedder == Embedder().fingerprint
+
+
+def test_a_chunker_may_count_as_the_model_does(minilm: Path) -> None:
+    tokens = Embedder().tokens
+    assert tokens.starts("Unfoldable quires, naïve") == [0, 2, 6, 11, 14, 17, 19]
+    text = "Pages were folded, gathered and sewn, unquestionably. " * 60
+    chunks = Chunker(64, 0, tokens=tokens).split("d", text)
+    tokenizer = AutoTokenizer.from_pretrained(minilm)
+    assert 32 < max(len(tokenizer(chunk.text, add_special_tokens=False).input_ids) for chunk in chunks) <= 64
 
 
 def test_what_is_written_like_a_special_token_is_text(minilm: Path) -> None:

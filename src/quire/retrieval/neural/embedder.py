@@ -14,6 +14,7 @@ import torch
 
 from quire.errors import ConfigError, InvalidRequestError, shown
 from quire.models.encoders import LoadedEncoder, PackedTexts, load_encoder
+from quire.models.tokenizer import Tokenizer
 from quire.retrieval.embedding import Vectors
 from quire.retrieval.neural.batched import MAX_BATCH_TOKENS, BatchedTexts, Texts, checked_texts
 from quire.retrieval.neural.default_model import NAME, find_default_model
@@ -80,6 +81,11 @@ class Embedder:
         )
         return hashlib.sha256(repr(what).encode()).hexdigest()
 
+    @property
+    def tokens(self) -> "ModelTokens":
+        """How this model counts, for a chunker."""
+        return ModelTokens(self._encoder.tokenizer, f"model {self._encoder.fingerprint}")
+
     def embed_documents(self, texts: Sequence[str], *, on_progress: Callable[[int], None] | None = None) -> Vectors:
         """[len(texts), dim], in their order. `on_progress` hears how many more are done, from time to time."""
         return self._embed(texts, self.document_prefix, on_progress)
@@ -115,6 +121,16 @@ class Embedder:
                 f"text {token_ids.index([])} of {len(texts)} is empty, and this model marks no beginning and no end."
             )
         return token_ids
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTokens:
+    tokenizer: Tokenizer
+    fingerprint: str
+
+    def starts(self, text: str) -> list[int]:
+        """Where in `text` each of its tokens begins."""
+        return [start for start, _ in self.tokenizer.offsets(text)]
 
 
 @dataclass(frozen=True, slots=True)
