@@ -25,8 +25,9 @@ import numpy.typing as npt
 from quire.errors import InvalidRequestError
 from quire.observability.progress import WorkProgress
 from quire.retrieval.analyzer import Analyzer
+from quire.retrieval.chunking import Chunker as TokenChunker
 from quire.retrieval.collection.documents import Document, checked_documents, checked_ids
-from quire.retrieval.collection.ingest import Ingest, WholeDocuments, Written
+from quire.retrieval.collection.ingest import Ingest, Written
 from quire.retrieval.collection.places import place_of
 from quire.retrieval.collection.repair import mend_documents
 from quire.retrieval.collection.search import DEPTH, Fusion, Hit, Mode, Request, Timed, run
@@ -82,7 +83,7 @@ class Collection:
                      vectors of one's own.
         create       makes a collection where there is none.
         read_only    does not keep others from writing.
-        chunker      how documents that are added are cut; None: not at all.
+        chunker      how documents that are added are cut; None: `quire.Chunker()`. `WholeDocuments()` does not cut.
         analyzer     of words; None: that of the collection, English for a new one.
         policy       when files are written; leave it alone.
 
@@ -94,7 +95,7 @@ class Collection:
         try:
             with store.reading() as reading:
                 settings = rows.settings(reading.connection)
-            return cls(store, VectorSource(embedder, settings), chunker or WholeDocuments())
+            return cls(store, VectorSource(embedder, settings), chunker or TokenChunker())
         except BaseException:
             store.close()
             raise
