@@ -1,7 +1,7 @@
 """Makes Quire's own pages a collection that chats can ask: `python tools/index_docs.py DIR`, as `make run` does.
 
-A document is a section of a page, or a part of one that is long: a small model reads little at a time. What did not
-change is not indexed again, so a second run costs next to nothing.
+A document is a section of a page, or a part of one that is long, as plain text: a small model reads little at a time,
+and no markup. What did not change is not indexed again, so a second run costs next to nothing.
 """
 
 import re
@@ -16,8 +16,13 @@ from quire.retrieval.collection import Document
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 HEADING = re.compile(r"^#{1,3} (.+)$", re.MULTILINE)
-PART_CHARS = 500
+PART_CHARS = 300
 BREAK = re.compile(r"\n(?=\n|\| |- )")
+LINK, EMPHASIS, ROW = (
+    re.compile(r"\[([^]]+)\]\([^)]+\)"),
+    re.compile(r"\*\*|`"),
+    re.compile(r"^\| (.+?) \| (.+) \|$", re.M),
+)
 NOT_PROSE = re.compile(r"^```.*?^```\n|^<!--.*?-->\n|^\|(?:[ :-]+\|)+\n", re.DOTALL | re.MULTILINE)
 
 
@@ -29,7 +34,13 @@ def sections(page: Path) -> Iterator[Document]:
     for heading, end in zip(headings, ends, strict=True):
         for number, part in enumerate(parts(text[heading.end() : end].strip())):
             name = f"{page.relative_to(ROOT)}#{heading[1]}" + (f" ({number + 1})" if number else "")
-            yield {"id": name, "text": f"{heading[1]}: {part}", "metadata": {"page": page.name}}
+            yield {"id": name, "text": plain(f"{heading[1]}: {part}"), "metadata": {"page": page.name}}
+
+
+def plain(markdown: str) -> str:
+    """A row of a table is a line, its first cell before a colon."""
+    text = ROW.sub(r"\1: \2.", LINK.sub(r"\1", EMPHASIS.sub("", markdown)))
+    return " ".join(text.replace(" | ", "; ").split())
 
 
 def parts(body: str) -> Iterator[str]:
