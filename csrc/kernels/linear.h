@@ -1,7 +1,8 @@
-// x · weightᵀ for few rows of x, over the weight as the file holds it: row-major, in place, nothing packed.
+// x · weightᵀ over the weight as the file holds it: row-major, in place, nothing packed but x.
 //
-// Bound by the memory that holds the weight: a tile of weight rows is read once, as consecutive runs, and multiplied
-// with every row of x while it is in the first-level cache. Accumulates in float32.
+// Few rows are bound by the memory that holds the weight: a tile of weight rows is read once, as consecutive runs, and
+// multiplied with every row of x while it is in the first-level cache. Many rows are cut into blocks that stay in the
+// second-level cache. Accumulates in float32.
 
 #pragma once
 
@@ -25,9 +26,20 @@ struct Linear {
 
 void linear(const Linear& args);
 
-// Outputs [begin, end) of every row. `sums` holds rows * kMaxTileOutputs floats.
-constexpr int64_t kMaxTileOutputs = 8;
+// The part of the product that one thread computes at a time.
+constexpr int64_t kChunkOutputs = 64, kBlockRows = 96;
+
+// Bytes of one row of x in the form in which it is multiplied.
 template <Isa I>
-void linear_outputs(const Linear& args, int64_t begin, int64_t end, float* sums);
+int64_t linear_row_bytes(DType dtype, int64_t inputs);
+
+// Rows [begin, end) of args.x into that form.
+template <Isa I>
+void pack_linear_rows(const Linear& args, std::byte* packed, int64_t begin, int64_t end);
+
+// Up to kBlockRows rows from first_row on, up to kChunkOutputs outputs from first_output on.
+template <Isa I>
+void linear_block(const Linear& args, const std::byte* packed, int64_t first_row, int64_t num_rows,
+                  int64_t first_output, int64_t num_outputs);
 
 }  // namespace quire

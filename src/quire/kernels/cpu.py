@@ -9,6 +9,7 @@ Invariant: no address reaches the core before dtype, shape and strides of its te
 index tensors (slots, block tables, positions) are the caller's word: checking them would read them every step.
 """
 
+import sys
 from typing import Protocol
 
 import torch  # before quire._native, so that both use torch's OpenMP runtime
@@ -30,9 +31,21 @@ class AttentionLayout(Protocol):
     plans: _native.AttentionPlans  # of these very numbers; whoever changes them clears it
 
 
-# Up to here the core's row-major product, bound by the memory of the weight, is faster than oneDNN's.
-# Measured with `quire bench kernels --only linear_bf16`.
-MAX_OWN_LINEAR_ROWS = {torch.float32: 0, torch.bfloat16: 64, torch.float16: 64}
+def _max_own_linear_rows() -> dict[torch.dtype, int]:
+    """Up to how many rows the core's row-major product is faster than torch's: while the memory of the weight bounds
+    it, and at any number where oneDNN lacks the instructions and torch falls back to a plain loop.
+    Measured with `quire bench kernels --only linear_bf16`."""
+    has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    has_bf16 = has_onednn and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    has_half = has_onednn and torch.ops.mkldnn._is_mkldnn_fp16_supported()
+    return {
+        torch.float32: 0,
+        torch.bfloat16: 64 if has_bf16 else sys.maxsize,
+        torch.float16: 64 if has_half else sys.maxsize,
+    }
+
+
+MAX_OWN_LINEAR_ROWS = _max_own_linear_rows()
 
 
 def linear(x_TK: Tensor, weight_NK: Tensor, bias: Tensor | None = None) -> Tensor:
