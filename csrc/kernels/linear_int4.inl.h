@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "kernels/linear_int4.h"
 #include "kernels/panel.h"
@@ -51,28 +52,52 @@ void pack_int4_panel(const PackInt4& args, int64_t panel) {
   });
 }
 
-// acc[r][n] += a[r] · (vector n of b) over the units of one group.
+// acc[r][n] += a[r] · (vector n of b) over `units` units, two steps each.
 template <class Ops, int kRows, int kVectors, class Acc>
 QUIRE_INLINE void multiply_nibbles(const uint32_t* a, int64_t a_stride, const uint32_t* b, int64_t units,
                                    Acc (&acc)[kRows][kVectors]) {
+  const auto multiply = [&](auto columns_of, int64_t step) {
+    decltype(columns_of(b)) columns[kVectors];
+#pragma GCC unroll 8
+    for (int n = 0; n < kVectors; ++n) columns[n] = columns_of(b + n * Ops::V::kWidth);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const auto row = Ops::broadcast(a + r * a_stride + step);
+#pragma GCC unroll 8
+      for (int n = 0; n < kVectors; ++n) acc[r][n] = Ops::dot_nibbles(acc[r][n], row, columns[n]);
+    }
+  };
   for (int64_t u = 0; u < units; ++u, b += kPanelColumns) {
-    for (int n = 0; n < kVectors; ++n) {
-      const auto bytes = Ops::load(b + n * Ops::V::kWidth);
-      const auto low = Ops::low_nibbles(bytes), high = Ops::high_nibbles(bytes);
+    multiply([](const uint32_t* p) { return Ops::low_nibbles(p); }, 2 * u);
+    multiply([](const uint32_t* p) { return Ops::high_nibbles(p); }, 2 * u + 1);
+  }
+}
+
+// acc[r][n] += a[r] · (vector n of b) over the units of one group, in sums that cannot overflow.
+template <class Ops, int kRows, int kVectors, class Acc>
+QUIRE_INLINE void multiply_group(const uint32_t* a, int64_t a_stride, const uint32_t* b, int64_t units,
+                                 Acc (&acc)[kRows][kVectors]) {
+  if constexpr (Ops::kNibbleSteps == std::numeric_limits<int>::max()) {
+    multiply_nibbles<Ops>(a, a_stride, b, units, acc);
+  } else {
+    constexpr int64_t kUnits = Ops::kNibbleSteps / 2;
+    for (int64_t u = 0; u < units; u += kUnits) {
+      typename Ops::Nibbles sums[kRows][kVectors] = {};
+      multiply_nibbles<Ops>(a + 2 * u, a_stride, b + u * kPanelColumns, std::min(kUnits, units - u), sums);
+#pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
-        acc[r][n] = Ops::dot(acc[r][n], Ops::broadcast(a + r * a_stride + 2 * u), low);
-        acc[r][n] = Ops::dot(acc[r][n], Ops::broadcast(a + r * a_stride + 2 * u + 1), high);
+#pragma GCC unroll 8
+        for (int n = 0; n < kVectors; ++n) acc[r][n] = Ops::add_nibbles(acc[r][n], sums[r][n]);
       }
     }
   }
 }
 
-template <Isa I, int kRows, class T>
+template <Isa I, int kRows, int kVectors, class T>
 QUIRE_INLINE void int4_tile(const LinearInt4& args, const QuantizedRows& rows, int64_t panel, int64_t first,
                             int64_t ahead_bytes) {
   using V = Simd<I>;
   using Ops = PanelOps<I, int8_t>;
-  constexpr int kVectors = RegisterTile<I>::kVectors;
   const int64_t groups = args.inputs / args.group, group_bytes = int4_group_bytes(args.group);
   const std::byte* stream = args.data + panel * groups * group_bytes;
   for (int64_t column = 0; column < kPanelColumns; column += kVectors * V::kWidth) {
@@ -80,15 +105,15 @@ QUIRE_INLINE void int4_tile(const LinearInt4& args, const QuantizedRows& rows, i
     for (auto& row : sums) std::fill_n(row, kVectors, V::zero());
     for (int64_t g = 0; g < groups; ++g) {
       const std::byte* group = stream + g * group_bytes;
-      for (int64_t i = 0; i < group_bytes && ahead_bytes > 0; i += 64) {
-        __builtin_prefetch(group + ahead_bytes + i, 0, 2);
+      if (ahead_bytes > 0 && column == 0) {
+        for (int64_t i = 0; i < group_bytes; i += 64) __builtin_prefetch(group + ahead_bytes + i, 0, 2);
       }
       typename Ops::Acc acc[kRows][kVectors];
       for (int r = 0; r < kRows; ++r) {
         std::fill_n(acc[r], kVectors, Ops::set(-8 * rows.sums[(first + r) * groups + g]));
       }
       const auto* a = reinterpret_cast<const uint32_t*>(rows.q + first * rows.width + g * args.group);
-      multiply_nibbles<Ops>(a, rows.width / 4, reinterpret_cast<const uint32_t*>(group) + column, args.group / 8, acc);
+      multiply_group<Ops>(a, rows.width / 4, reinterpret_cast<const uint32_t*>(group) + column, args.group / 8, acc);
       const Half* scales = reinterpret_cast<const Half*>(group + args.group / 8 * kPanelColumns * 4) + column;
       for (int n = 0; n < kVectors; ++n) {
         const auto scale = V::load(scales + n * V::kWidth);
@@ -110,14 +135,18 @@ QUIRE_INLINE void int4_tile(const LinearInt4& args, const QuantizedRows& rows, i
 
 template <Isa I>
 void linear_int4_panels(const LinearInt4& args, const QuantizedRows& rows, int64_t begin, int64_t end) {
-  // Integer and float sums of a row share the registers.
-  constexpr int kRows = RegisterTile<I>::kRows / 2;
+  using Ops = PanelOps<I, int8_t>;
   constexpr int64_t kAheadBytes = 8192;
   with_dtype(args.dtype, [&]<class T>(T) {
     for (int64_t panel = begin; panel < end; ++panel) {
-      for_row_tiles<kRows>(args.rows, [&](auto height, int64_t first) {
-        int4_tile<I, height(), T>(args, rows, panel, first, first == 0 ? kAheadBytes : 0);
-      });
+      if (args.rows == 1) {
+        int4_tile<I, 1, Ops::num_vectors(1), T>(args, rows, panel, 0, kAheadBytes);
+      } else {
+        for_row_tiles<Ops::kNibbleRows>(args.rows, [&](auto height, int64_t first) {
+          int4_tile<I, height(), Ops::num_vectors(Ops::kRows), T>(args, rows, panel, first,
+                                                                  first == 0 ? kAheadBytes : 0);
+        });
+      }
     }
   });
 }

@@ -12,6 +12,8 @@
 
 #pragma once
 
+#include <limits>
+
 #include "kernels/simd.h"
 
 namespace quire {
@@ -49,12 +51,15 @@ struct PanelOps<I, float> {
   static QUIRE_INLINE Acc dot(Acc acc, Acc a, Acc b) { return V::fma(a, b, acc); }
 };
 
-// Four weights of one byte, 0..255 or 0..15, times four int8 of a row, summed in int32.
+// Four weights of one byte times four int8 of a row, summed in int32. load() takes weights that are 128 too large and
+// leaves kOffset of it in, which must be taken off with the sum of the row; nibbles are 0..15 as they stand.
 template <Isa I>
 struct PanelOps<I, int8_t> {
   using V = Simd<I>;
   using Unit = uint32_t;
-  static constexpr int kDepth = 4;
+  static constexpr int kDepth = 4, kRows = RegisterTile<I>::kRows, kOffset = 128;
+  // Vectors of a tile of so many rows.
+  static constexpr int num_vectors(int) { return RegisterTile<I>::kVectors; }
   struct Bytes {
     uint32_t v[V::kWidth];
   };
@@ -83,13 +88,18 @@ struct PanelOps<I, int8_t> {
     }
     return acc;
   }
-  static QUIRE_INLINE Bytes low_nibbles(Bytes a) {
-    for (uint32_t& x : a.v) x &= 0x0f0f0f0f;
-    return a;
+  using Nibbles = Acc;
+  static constexpr int kNibbleRows = kRows / 2, kNibbleSteps = std::numeric_limits<int>::max();
+  static QUIRE_INLINE Nibbles dot_nibbles(Nibbles acc, uint32_t row, Bytes columns) { return dot(acc, row, columns); }
+  static QUIRE_INLINE Bytes low_nibbles(const Unit* p) {
+    Bytes r = load(p);
+    for (uint32_t& x : r.v) x &= 0x0f0f0f0f;
+    return r;
   }
-  static QUIRE_INLINE Bytes high_nibbles(Bytes a) {
-    for (uint32_t& x : a.v) x = x >> 4 & 0x0f0f0f0f;
-    return a;
+  static QUIRE_INLINE Bytes high_nibbles(const Unit* p) {
+    Bytes r = load(p);
+    for (uint32_t& x : r.v) x = x >> 4 & 0x0f0f0f0f;
+    return r;
   }
 };
 
@@ -101,9 +111,12 @@ QUIRE_INLINE void multiply_tile(const typename Ops::Unit* a, int64_t a_stride, c
   for (int64_t s = 0; s < steps; ++s, b += kPanelColumns) {
     each_step(s);
     decltype(Ops::load(b)) column[kVectors];
+#pragma GCC unroll 8
     for (int n = 0; n < kVectors; ++n) column[n] = Ops::load(b + n * kWidth);
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       const auto row = Ops::broadcast(a + r * a_stride + s);
+#pragma GCC unroll 8
       for (int n = 0; n < kVectors; ++n) acc[r][n] = Ops::dot(acc[r][n], row, column[n]);
     }
   }

@@ -1,4 +1,5 @@
-// Panels of bytes for AVX2, widened to 16 bits because its byte products saturate. Include only from *_avx2.cpp.
+// Panels of bytes for AVX2, whose byte product takes an unsigned and a signed operand and saturates at 16 bits. Include
+// only from *_avx2.cpp.
 
 #pragma once
 
@@ -12,22 +13,47 @@ struct PanelOps<Isa::kAvx2, int8_t> {
   using V = Simd<Isa::kAvx2>;
   using Unit = uint32_t;
   using Acc = __m256i;
-  static constexpr int kDepth = 4;
+  static constexpr int kDepth = 4, kRows = 4, kOffset = 0;
+  static constexpr int num_vectors(int rows) { return rows == 1 ? 8 : rows == 2 ? 4 : 2; }
+
+  // |w| · (x with the sign of w): two products of at most 127 · 128 have room in 16 bits.
+  struct Columns {
+    __m256i value, magnitude;
+  };
   static QUIRE_INLINE Acc set(int32_t x) { return _mm256_set1_epi32(x); }
   static QUIRE_INLINE __m256 to_float(Acc a) { return _mm256_cvtepi32_ps(a); }
-  static QUIRE_INLINE __m256i load(const Unit* p) { return _mm256_loadu_si256((const __m256i*)p); }
-  static QUIRE_INLINE __m256i broadcast(const Unit* p) {
-    return _mm256_cvtepi8_epi16(_mm_set1_epi32(static_cast<int>(*p)));
+  static QUIRE_INLINE Columns load(const Unit* p) {
+    const __m256i value = _mm256_xor_si256(bytes(p), _mm256_set1_epi8(-128));
+    return {value, _mm256_abs_epi8(value)};
   }
-  static QUIRE_INLINE Acc dot(Acc acc, __m256i row, __m256i columns) {
-    const __m256i low = _mm256_cvtepu8_epi16(_mm256_castsi256_si128(columns));
-    const __m256i high = _mm256_cvtepu8_epi16(_mm256_extracti128_si256(columns, 1));
-    // Halves of columns 0..3 and 4..7; hadd leaves them as 0 1 4 5 2 3 6 7.
-    const __m256i sums = _mm256_hadd_epi32(_mm256_madd_epi16(low, row), _mm256_madd_epi16(high, row));
-    return _mm256_add_epi32(acc, _mm256_permute4x64_epi64(sums, 0xd8));
+  static QUIRE_INLINE __m256i broadcast(const Unit* p) { return _mm256_set1_epi32(static_cast<int>(*p)); }
+  // Written out because GCC else keeps the sums in memory.
+  static QUIRE_INLINE Acc dot(Acc acc, __m256i row, Columns columns) {
+    __m256i product;
+    asm("vpsignb %2, %3, %1\n\tvpmaddubsw %1, %4, %1\n\tvpmaddwd %5, %1, %1\n\tvpaddd %1, %0, %0"
+        : "+x"(acc), "=&x"(product)
+        : "x"(columns.value), "x"(row), "x"(columns.magnitude), "x"(_mm256_set1_epi16(1)));
+    return acc;
   }
-  static QUIRE_INLINE __m256i low_nibbles(__m256i a) { return _mm256_and_si256(a, _mm256_set1_epi8(0x0f)); }
-  static QUIRE_INLINE __m256i high_nibbles(__m256i a) { return low_nibbles(_mm256_srli_epi32(a, 4)); }
+
+  // Eight products of two pairs have room in 16 bits: 8 · 2 · 15 · 127.
+  using Nibbles = __m256i;
+  static constexpr int kNibbleRows = 3, kNibbleSteps = 8;
+  static QUIRE_INLINE Nibbles dot_nibbles(Nibbles sums, __m256i row, __m256i columns) {
+    __m256i product;
+    asm("vpmaddubsw %2, %3, %1\n\tvpaddw %1, %0, %0" : "+x"(sums), "=&x"(product) : "x"(row), "x"(columns));
+    return sums;
+  }
+  static QUIRE_INLINE Acc add_nibbles(Acc acc, Nibbles sums) {
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(sums, _mm256_set1_epi16(1)));
+  }
+  static QUIRE_INLINE __m256i low_nibbles(const Unit* p) { return _mm256_and_si256(bytes(p), _mm256_set1_epi8(0x0f)); }
+  static QUIRE_INLINE __m256i high_nibbles(const Unit* p) {
+    return _mm256_and_si256(_mm256_srli_epi32(bytes(p), 4), _mm256_set1_epi8(0x0f));
+  }
+
+ private:
+  static QUIRE_INLINE __m256i bytes(const Unit* p) { return _mm256_loadu_si256((const __m256i*)p); }
 };
 
 }  // namespace quire

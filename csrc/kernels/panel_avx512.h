@@ -31,7 +31,8 @@ struct PanelOps<Isa::kAvx512, int8_t> {
   using V = Simd<Isa::kAvx512>;
   using Unit = uint32_t;
   using Acc = __m512i;
-  static constexpr int kDepth = 4;
+  static constexpr int kDepth = 4, kRows = RegisterTile<Isa::kAvx512>::kRows, kOffset = 128;
+  static constexpr int num_vectors(int) { return 4; }
   static QUIRE_INLINE Acc set(int32_t x) { return _mm512_set1_epi32(x); }
   static QUIRE_INLINE __m512 to_float(Acc a) { return _mm512_cvtepi32_ps(a); }
   static QUIRE_INLINE __m512i load(const Unit* p) { return _mm512_loadu_si512(p); }
@@ -40,8 +41,13 @@ struct PanelOps<Isa::kAvx512, int8_t> {
     asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(columns), "v"(row));
     return acc;
   }
-  static QUIRE_INLINE __m512i low_nibbles(__m512i a) { return _mm512_and_si512(a, _mm512_set1_epi8(0x0f)); }
-  static QUIRE_INLINE __m512i high_nibbles(__m512i a) { return low_nibbles(_mm512_srli_epi32(a, 4)); }
+  using Nibbles = Acc;
+  static constexpr int kNibbleRows = kRows / 2, kNibbleSteps = std::numeric_limits<int>::max();
+  static QUIRE_INLINE Nibbles dot_nibbles(Nibbles acc, __m512i row, __m512i columns) { return dot(acc, row, columns); }
+  static QUIRE_INLINE __m512i low_nibbles(const Unit* p) { return _mm512_and_si512(load(p), _mm512_set1_epi8(0x0f)); }
+  static QUIRE_INLINE __m512i high_nibbles(const Unit* p) {
+    return _mm512_and_si512(_mm512_srli_epi32(load(p), 4), _mm512_set1_epi8(0x0f));
+  }
 };
 
 // Sixteen rows of sixteen units become sixteen columns: out[c] holds unit c of every row.
