@@ -21,6 +21,7 @@
 #include "kernels/qkv.h"
 #include "kernels/recording.h"
 #include "kernels/rope.h"
+#include "kernels/sampling.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -187,6 +188,18 @@ void bind_linear(nb::module_& m) {
       nb::call_guard<nb::gil_scoped_release>());
 }
 
+void bind_sampling(nb::module_& m) {
+  m.def(
+      "draw_tokens",
+      [](Address logits, Address tops, Address temperatures, Address top_k, Address top_p, Address min_p,
+         Address uniforms, Address tokens, int64_t rows, int64_t vocab) {
+        draw_tokens({at<float>(logits), at<float>(tops), at<float>(temperatures), at<int64_t>(top_k), at<double>(top_p),
+                     at<float>(min_p), at<double>(uniforms), at<int64_t>(tokens), rows, vocab});
+      },
+      "logits"_a, "tops"_a, "temperatures"_a, "top_k"_a, "top_p"_a, "min_p"_a, "uniforms"_a, "tokens"_a, "rows"_a,
+      "vocab"_a, nb::call_guard<nb::gil_scoped_release>());
+}
+
 void bind_recording(nb::module_& m) {
   nb::class_<Recording>(m, "Recording", "Kernel calls of this thread between begin and end, to be made again.")
       .def(nb::init<>())
@@ -205,6 +218,7 @@ void bind_kernels(nb::module_& m) {
   bind_attention(m);
   bind_linear(m);
   bind_packing(m);
+  bind_sampling(m);
 }
 
 }  // namespace quire

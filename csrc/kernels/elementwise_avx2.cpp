@@ -5,6 +5,7 @@
 #include "kernels/norm.inl.h"
 #include "kernels/qkv.inl.h"
 #include "kernels/rope.inl.h"
+#include "kernels/sampling.inl.h"
 #include "kernels/simd_avx2.h"
 
 namespace quire {
@@ -14,5 +15,6 @@ template void rope_tokens<Isa::kAvx2>(const Rope&, int64_t, int64_t);
 template void store_kv_tokens<Isa::kAvx2>(const StoreKv&, int64_t, int64_t);
 template void prepare_qkv_tokens<Isa::kAvx2>(const PrepareQkv&, int64_t, int64_t);
 template void silu_mul_rows<Isa::kAvx2>(const SiluMul&, int64_t, int64_t);
+template void weigh_blocks<Isa::kAvx2>(float*, int64_t, float, float, float*, float*);
 
 }  // namespace quire

@@ -48,7 +48,21 @@ def distribution(row: Sequence[float], params: SamplingParams) -> list[float]:
     if params.top_p < 1:
         heaviest_first = sorted(weights, reverse=True)
         reached = accumulate(heaviest_first)
-        edge = next(w for w, mass in zip(heaviest_first, reached, strict=True) if mass >= params.top_p * sum(weights))
+        target = params.top_p * sum(weights)
+        edge = next(w for w, mass in zip(heaviest_first, reached, strict=True) if mass >= target)
         weights = [w if w >= edge else 0.0 for w in weights]
     total = sum(weights)
     return [w / total for w in weights]
+
+
+def is_drawn(row: Sequence[float], params: SamplingParams, uniform: float, token: int) -> bool:
+    """Whether the token's share of the distribution holds the uniform number, give or take the rounding of float32; at
+    the edge of the nucleus, with a top_p that far away."""
+    near = 1e-4
+    for top_p in (params.top_p, min(1.0, params.top_p * (1 + 1e-5))):
+        nudged = SamplingParams(temperature=params.temperature, top_k=params.top_k, top_p=top_p, min_p=params.min_p)
+        shares = distribution(row, nudged)
+        begin = sum(shares[:token])
+        if shares[token] > 0 and begin - near <= uniform <= begin + shares[token] + near:
+            return True
+    return False

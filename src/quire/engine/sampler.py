@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from quire.engine.sampling.distribution import Filters, draw, draw_filtered, has_filter, largest, weights_
+from quire.engine.sampling.distribution import Filters, draw_tokens_, has_filter, largest
 from quire.engine.sampling.logit_edits import EDITS, Edit, Row
 from quire.engine.sampling.logprobs import TokenLogprobs, prompt_logprobs, token_logprobs
 from quire.engine.sampling.uniform import stream_key, uniforms
@@ -147,7 +147,8 @@ class _Drawing:
         # All rows in order need no copy of the logits.
         self._rows_R: Tensor | slice = slice(None) if len(rows) == num_rows else torch.tensor(list(rows), device=device)
         self._temperature_R = torch.tensor([p.temperature for p in params], dtype=torch.float32, device=device)
-        self._filters = Filters.of(params, device) if is_filtered else None
+        self._filters = Filters.of(params, device)
+        self._is_filtered = is_filtered
 
     @classmethod
     def split(cls, rows: list[Row], device: torch.device) -> "list[_Drawing]":
@@ -161,11 +162,14 @@ class _Drawing:
     def draw_into(self, tokens_R: Tensor, logits_RV: Tensor, top_R: Tensor) -> None:
         positions = np.array([seq.num_output_tokens for seq in self._sequences], np.uint64)
         uniforms_R = torch.from_numpy(uniforms(self._keys, positions)).to(logits_RV.device)
-        weights_RV = weights_(logits_RV[self._rows_R], top_R[self._rows_R], self._temperature_R)
-        if self._filters is None:
-            tokens_R[self._rows_R] = draw(weights_RV, uniforms_R)
-        else:
-            tokens_R[self._rows_R] = draw_filtered(weights_RV, self._filters, uniforms_R)
+        tokens_R[self._rows_R] = draw_tokens_(
+            logits_RV[self._rows_R],
+            top_R[self._rows_R],
+            self._temperature_R,
+            self._filters,
+            uniforms_R,
+            is_filtered=self._is_filtered,
+        )
 
 
 def _failures(top_R: Tensor) -> dict[int, str]:

@@ -41,6 +41,7 @@ from quire.kernels.quantized import (
     quantize_int4,
     quantize_int8,
 )
+from quire.kernels.sampling import draw_tokens_
 
 __all__ = [
     "INT4_GROUP",
@@ -57,6 +58,7 @@ __all__ = [
     "checksum",
     "copy_blocks",
     "dequantize_q8_0",
+    "draw_tokens_",
     "embedding",
     "embedding_int8",
     "encoder_attention",

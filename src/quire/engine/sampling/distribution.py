@@ -7,7 +7,8 @@ a floor under the weights (min_p itself; top_k the k-th largest; top_p the small
 and top_k left), so equal weights stand or fall together and no result depends on how a sort breaks ties. Tokens are
 laid out in the order of their ids when one is drawn. Both make a row's token independent of the other rows.
 
-Knows nothing of sequences. All functions work on any device.
+On a CPU one native call does it (`kernels.draw_tokens_`), elsewhere torch. Knows nothing of sequences. All functions
+work on any device.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from quire import kernels
 from quire.engine.sampling.uniform import RESOLUTION
 from quire.sampling_params import SamplingParams
 
@@ -72,6 +74,24 @@ class Filters:
 
     def select(self, rows: Tensor) -> "Filters":
         return Filters(self.top_k[rows], self.top_p[rows], self.min_p[rows])
+
+
+def draw_tokens_(
+    logits_RV: Tensor, top_R: Tensor, temperature_R: Tensor, filters: Filters, uniforms_R: Tensor, *, is_filtered: bool
+) -> Tensor:
+    """A token for every row, over all of them where no row `is_filtered`. Overwrites the logits."""
+    if logits_RV.device.type == "cpu":
+        return kernels.draw_tokens_(
+            logits_RV.contiguous(),
+            top_R,
+            temperature_R,
+            uniforms_R,
+            top_k_R=filters.top_k,
+            top_p_R=filters.top_p,
+            min_p_R=filters.min_p,
+        )
+    weights_RV = weights_(logits_RV, top_R, temperature_R)
+    return draw_filtered(weights_RV, filters, uniforms_R) if is_filtered else draw(weights_RV, uniforms_R)
 
 
 def draw_filtered(
