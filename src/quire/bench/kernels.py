@@ -19,11 +19,20 @@ from torch import Tensor
 from quire import kernels
 from quire.bench.harness import Case, Measurement
 from quire.bench.results import Report
+from quire.engine.sampling import distribution
 from quire.errors import ConfigError
+from quire.sampling_params import SamplingParams
 
 SHAPES = {"up": (1024, 3072), "down": (3072, 1024)}  # inputs, outputs: the two of Qwen3-0.6B
 COLD_BYTES = 300e6
 LIMIT_SIZE = 4096
+VOCABULARY = 151_936
+FILTERS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "top_k 50": {"top_k": 50},
+    "top_p 0.9": {"top_p": 0.9},
+    "top_k 20, top_p 0.95": {"top_k": 20, "top_p": 0.95},
+}
 HEADS, KV_HEADS, HEAD_DIM, BLOCK_SIZE = 16, 8, 128, 16
 
 
@@ -48,7 +57,7 @@ def cases(
     for shape, (inputs, outputs) in SHAPES.items():
         for product in _products():
             found += [_product_case(product, shape, inputs, outputs, n, cold_bytes) for n in sizes]
-    found += [*_attention_cases(quick), *_row_cases(sizes)]
+    found += [*_attention_cases(quick), *_row_cases(sizes), *_draw_cases(quick)]
     wanted = set(only.split(",")) - {""}
     unknown = wanted - {case.name for case in found}
     if unknown:
@@ -86,8 +95,10 @@ def _limits(size: int) -> list[Case]:
         return _rates(lambda: x.sum(), 3, x.numel() * 4, x.numel())
 
     def run_bf16() -> Measurement:
-        a, b = torch.randn(size, size).bfloat16(), torch.randn(size, size).bfloat16()
-        return _rates(lambda: a @ b, 2, 4 * size * size, 2 * size**3)
+        # Where oneDNN lacks the instructions, bf16 is widened, and float32 is what the arithmetic allows.
+        dtype = torch.bfloat16 if _has_onednn_bf16() else torch.float32
+        a, b = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
+        return _rates(lambda: a @ b, 2, 2 * size * size * dtype.itemsize, 2 * size**3)
 
     def run_int8() -> Measurement:
         product = next(p for p in _products() if p.case == "linear_int8" and p.side == "torch")
@@ -116,15 +127,20 @@ def _products() -> list[Product]:
         Product("linear_bf16", "torch", plain, _same, _same, F.linear),
         *_onednn_bf16(plain),
         Product("linear_int8", "quire", 1.0, kernels.quantize_int8, _same, kernels.linear_int8),
-        Product("linear_int8", "torch", 1.0, _onednn_int8_weight, _onednn_int8_rows, _onednn_int8),
+        _torch_int8(),
         Product("linear_int4", "quire", 0.5 + 2 / 32, kernels.quantize_int4, _same, kernels.linear_int4),
     ]
+
+
+def _has_onednn_bf16() -> bool:
+    is_there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return is_there and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _onednn_bf16(bytes_per_weight: float) -> list[Product]:
     """oneDNN takes bf16 only from processors that have instructions for it or AVX512."""
     mkldnn = torch.ops.mkldnn
-    if not mkldnn._is_mkldnn_bf16_supported():
+    if not _has_onednn_bf16():
         return []
 
     def multiply(x: Tensor, weight: Tensor) -> object:
@@ -146,6 +162,20 @@ def _onednn_int8_weight(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     integers = (weight.float() / scales[:, None]).round().to(torch.int8)
     packed = torch.ops.onednn.qlinear_prepack(integers, [1, weight.shape[1]])
     return packed, scales, torch.zeros(len(weight), dtype=torch.int32)
+
+
+def _torch_int8() -> Product:
+    """oneDNN's product, or FBGEMM's where that is a plain loop: it takes float32 and has one scale for all rows."""
+    if _has_onednn_bf16():
+        return Product("linear_int8", "torch", 1.0, _onednn_int8_weight, _onednn_int8_rows, _onednn_int8)
+    multiply = torch.ops.quantized.linear_dynamic
+    return Product("linear_int8", "torch", 1.0, _fbgemm_weight, Tensor.float, lambda x, w: multiply(x, w))
+
+
+def _fbgemm_weight(weight: Tensor) -> Any:
+    scales, zeros = weight.float().abs().amax(1) / 127, torch.zeros(len(weight), dtype=torch.int64)
+    integers = torch.quantize_per_channel(weight.float(), scales, zeros, 0, torch.qint8)
+    return torch.ops.quantized.linear_prepack(integers, None)
 
 
 def _onednn_int8_rows(x: Tensor) -> Tensor:
@@ -266,3 +296,37 @@ def _row_cases(sizes: tuple[int, ...]) -> list[Case]:
 
 def _run_of(call: Callable[[], object], num_bytes: float) -> Callable[[], Measurement]:
     return lambda: _rates(call, 100, num_bytes, num_bytes)
+
+
+Draw = Callable[[Tensor, distribution.Filters, Tensor], Tensor]
+
+
+def _draw_cases(quick: bool) -> list[Case]:
+    """Tokens from logits as flat as three standard deviations make them, beside the same in torch."""
+    vocab, found = 1000 if quick else VOCABULARY, []
+    for rows in (1,) if quick else (1, 16):
+        for name, params in FILTERS.items():
+            filters = distribution.Filters.of([SamplingParams(**params)] * rows, torch.device("cpu"))
+            logits, uniforms = torch.randn(rows, vocab) * 3, torch.rand(rows, dtype=torch.float64)
+            for side, draw in (("quire", _draw_natively), ("torch", _draw_in_torch)):
+                run = _draw_run(draw, logits, filters, uniforms)
+                found.append(Case("draw", run, {"rows": rows, "filter": name}, side))
+    return found
+
+
+def _draw_run(draw: Draw, logits: Tensor, filters: distribution.Filters, uniforms: Tensor) -> Callable[[], Measurement]:
+    # A copy, because weights take the place of the logits.
+    return _run_of(lambda: draw(logits.clone(), filters, uniforms), 4.0 * logits.numel())
+
+
+def _draw_natively(logits: Tensor, filters: distribution.Filters, uniforms: Tensor) -> Tensor:
+    one = torch.ones(len(logits))
+    return distribution.draw_tokens_(logits, logits.amax(1), one, filters, uniforms, is_filtered=True)
+
+
+def _draw_in_torch(logits: Tensor, filters: distribution.Filters, uniforms: Tensor) -> Tensor:
+    weights = distribution.weights_(logits, logits.amax(1), torch.ones(len(logits)))
+    is_filtered = bool((filters.top_k > 0).any() or (filters.top_p < 1).any())
+    return (
+        distribution.draw_filtered(weights, filters, uniforms) if is_filtered else distribution.draw(weights, uniforms)
+    )
