@@ -11,9 +11,12 @@ from typer.core import TyperGroup
 
 import quire
 from quire.cli.bench import app as bench
+from quire.cli.collections import app as collections
 from quire.cli.env import env
 from quire.cli.generate import generate
 from quire.cli.help import GroupedCommand
+from quire.cli.index import app as index
+from quire.cli.search import search
 from quire.cli.serve import ServeCommand, serve
 from quire.errors import QuireError
 from quire.observability import log
@@ -43,6 +46,9 @@ app = typer.Typer(
 app.command(cls=GroupedCommand)(generate)
 app.command(cls=ServeCommand)(serve)
 app.command()(env)
+app.add_typer(index, name="index")
+app.command(cls=GroupedCommand)(search)
+app.add_typer(collections, name="collections")
 app.add_typer(bench, name="bench")
 
 

@@ -139,7 +139,7 @@ class Collection:
 
         mode       hybrid: by meaning and by words; dense, lexical: by one of the two. None: hybrid where there are
                    vectors.
-        filter     on metadata: {"lang": "en", "year": {"$gte": 2020}}. docs/retrieval.md has the operators.
+        filter     on metadata: {"lang": "en", "year": {"$gte": 2020}}. docs/collections.md has the operators.
         fusion     rrf, weighted or dbsf, or a function such as those of quire.retrieval.fusion.
         weights    of "dense" and "lexical" in the fusion; 1 unless given.
         depth      hits of each part that are fused and reranked. More: better, slower.
