@@ -86,6 +86,9 @@ class ScriptedEngine:
         self.says = says
         self.num_chars = num_chars
         self.finish_reason = FinishReason.STOP
+        self.stop_reason: str | None = None
+        self.fails_after: int | None = None
+        """So many pieces of a stream."""
         self.asked: list[PreparedRequest] = []
         self.budget = TokenBudget(Tokens(NO_LIMIT, NO_LIMIT, NO_LIMIT))
         self._checker = RequestChecker(
@@ -113,7 +116,9 @@ class ScriptedEngine:
             completions = [self._completion(index, text, is_last=True) for index, text in enumerate(texts)]
             yield RequestOutput(request_id, None, prompt.token_ids, completions, is_finished=True)
             return
-        for start in range(0, max(map(len, texts)) + 1, self.num_chars):
+        for number, start in enumerate(range(0, max(map(len, texts)) + 1, self.num_chars)):
+            if number == self.fails_after:
+                raise RuntimeError("scripted to fail")
             pieces = [text[start : start + self.num_chars] for text in texts]
             is_last = start + self.num_chars > max(map(len, texts))
             completions = [self._completion(i, piece, is_last=is_last) for i, piece in enumerate(pieces)]
@@ -122,7 +127,9 @@ class ScriptedEngine:
 
     def _completion(self, index: int, text: str, *, is_last: bool) -> CompletionOutput:
         ids = self.tokenizer.encode(text, add_special_tokens=False)
-        return CompletionOutput(index, text, ids, finish_reason=self.finish_reason if is_last else None)
+        if not is_last:
+            return CompletionOutput(index, text, ids)
+        return CompletionOutput(index, text, ids, finish_reason=self.finish_reason, stop_reason=self.stop_reason)
 
     def stats(self) -> EngineStats:
         return EngineStats(0, 0, 1, 1, 0, 0, 0, 0, 0)

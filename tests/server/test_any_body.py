@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from quire.protocol.anthropic import CountTokensRequest, MessagesRequest
 from quire.protocol.openai import (
     ChatCompletionRequest,
     CompletionRequest,
@@ -14,6 +15,7 @@ from quire.protocol.openai import (
     EmbeddingRequest,
     TokenizeRequest,
 )
+from quire.protocol.openai.responses import ResponsesRequest
 from tests.server.serving import Running
 
 NUMBERS = st.sampled_from([0, 1, -1, 2, 40, 319, 320, 1 << 31, 1 << 63, 1 << 70, 0.5, -0.5, 1e300, 5e-324])
@@ -49,10 +51,16 @@ VALUES = st.one_of(
 ENDPOINTS: list[tuple[str, Any, dict[str, Any]]] = [
     ("/v1/chat/completions", ChatCompletionRequest, {"messages": [{"role": "user", "content": "x"}], "max_tokens": 2}),
     ("/v1/completions", CompletionRequest, {"prompt": "x", "max_tokens": 2}),
+    ("/v1/responses", ResponsesRequest, {"input": "x", "max_output_tokens": 2}),
+    ("/v1/messages", MessagesRequest, {"messages": [{"role": "user", "content": "x"}], "max_tokens": 2}),
+    ("/v1/messages/count_tokens", CountTokensRequest, {"messages": [{"role": "user", "content": "x"}]}),
     ("/v1/embeddings", EmbeddingRequest, {"input": "x"}),
     ("/tokenize", TokenizeRequest, {"prompt": "x"}),
     ("/detokenize", DetokenizeRequest, {"tokens": [5, 6]}),
 ]
+
+
+LENGTHS = ("max_tokens", "max_output_tokens", "n")
 
 
 @pytest.mark.parametrize(
@@ -61,12 +69,12 @@ ENDPOINTS: list[tuple[str, Any, dict[str, Any]]] = [
 @given(data=st.data())
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_body_is_the_servers_fault(tiny: Running, path: str, kind: Any, plain: dict[str, Any], data: Any) -> None:
-    names = [field.alias or name for name, field in kind.model_fields.items() if name not in ("max_tokens", "n")]
+    names = [field.alias or name for name, field in kind.model_fields.items() if name not in LENGTHS]
     changes = data.draw(st.dictionaries(st.sampled_from(names), VALUES, min_size=1, max_size=3))
     reply = tiny.ask(path, json.dumps({**plain, **changes}).encode())
     assert reply.status in (200, 400, 404), (changes, reply.body)
     if reply.status != 200:
-        assert reply.error["message"]
+        assert reply.json["error"]["message"]
 
 
 def test_it_still_serves(tiny: Running) -> None:

@@ -5,9 +5,9 @@ their types. Knows nothing of what any field means.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from quire.errors import InvalidRequestError, shown, suggest
 from quire.sampling_params import MAX_ID_LIST
@@ -62,6 +62,26 @@ def checked(kind: type[BodyT], fields: Mapping[str, Any]) -> BodyT:
         return kind.model_validate(dict(fields))
     except ValidationError as error:
         raise _explained(kind, error) from None
+
+
+def by_type(
+    *kinds: type[Body], default: str | None = None, unsupported: Mapping[str, str] | None = None
+) -> BeforeValidator:
+    """Reads an object as the one of the kinds that its `type` names, so that an error is about that one. Without a
+    type it is the `default`."""
+    named = {name: kind for kind in kinds for name in get_args(kind.model_fields["type"].annotation)}
+
+    def read(given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        name = given.get("type") or default
+        if isinstance(name, str) and name in named:
+            return checked(named[name], given)
+        reason = (unsupported or {}).get(name) if isinstance(name, str) else None
+        why = f", since {reason}" if reason else "."
+        raise InvalidRequestError(f"type is {shown(name)}; allowed: {', '.join(map(repr, named))}{why}", param="type")
+
+    return BeforeValidator(read)
 
 
 def _explained(kind: type[Body], error: ValidationError) -> InvalidRequestError:

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 import quire
 from quire.engine.async_engine import AsyncEngine
 from quire.errors import ConfigError
+from quire.protocol.anthropic import CountTokensRequest, MessagesRequest
 from quire.protocol.fields import Body
 from quire.protocol.openai import (
     ChatCompletionRequest,
@@ -21,10 +22,22 @@ from quire.protocol.openai import (
     EmbeddingRequest,
     TokenizeRequest,
 )
+from quire.protocol.openai.responses import ResponsesRequest
 from quire.server.errors import add_error_handlers
 from quire.server.http.bodies import add_schemas
 from quire.server.http.gate import RequestGate
-from quire.server.routes import chat, completions, embeddings, health, live, models, page, tokens
+from quire.server.routes import (
+    chat,
+    completions,
+    embeddings,
+    health,
+    live,
+    messages,
+    models,
+    page,
+    responses,
+    tokens,
+)
 from quire.server.settings import ServerSettings
 from quire.server.state import ServedModel, ServerState
 
@@ -33,6 +46,9 @@ log = logging.getLogger(__name__)
 _BODIES: tuple[type[Body], ...] = (
     ChatCompletionRequest,
     CompletionRequest,
+    ResponsesRequest,
+    MessagesRequest,
+    CountTokensRequest,
     EmbeddingRequest,
     TokenizeRequest,
     DetokenizeRequest,
@@ -66,7 +82,7 @@ def create_app(
     app.state.server = state
     app.add_middleware(RequestGate, state=state)
     add_error_handlers(app)
-    for routes in (models, chat, completions, embeddings, tokens, health, live, page):
+    for routes in (models, chat, completions, responses, messages, embeddings, tokens, health, live, page):
         app.include_router(routes.router)
     add_schemas(app, _BODIES)
     return app

@@ -38,11 +38,14 @@ class KeyRing:
         self._callers = [(_digest(key), Caller(f"key-{_label(key)}", _salt(key))) for key in dict.fromkeys(keys)]
         self._open_paths = OPEN_PATHS | ({METRICS_PATH} if are_metrics_open else set())
 
-    def caller(self, path: str, authorization: str | None) -> Caller:
-        """Who asks for `path`. Raises ApiError 401 where a key is needed and is not there, or is not one of ours."""
+    def caller(self, path: str, authorization: str | None, api_key: str | None = None) -> Caller:
+        """Who asks for `path`, with the key as `Bearer KEY`, or else by itself as the Anthropic API has it. Raises
+        ApiError 401 where a key is needed and is not there, or is not one of ours."""
         if not self._callers or path in self._open_paths:
             return ANYONE
         scheme, _, key = (authorization or "").partition(" ")
+        if authorization is None and api_key is not None:
+            scheme, key = "bearer", api_key
         if scheme.lower() != "bearer" or not key.strip():
             raise _unauthorized("This server needs a key: send the header Authorization: Bearer YOUR_KEY.")
         found = self._find(key.strip())

@@ -1,6 +1,7 @@
-"""Errors in the shape of the OpenAI API, whatever raised them.
+"""Errors in the shape of the API that was asked, whatever raised them.
 
-    {"error": {"message": …, "type": …, "param": …, "code": …}}
+    {"error": {"message": …, "type": …, "param": …, "code": …}}                 OpenAI's, and everybody's
+    {"type": "error", "error": {"type": …, "message": …}, "request_id": …}      below /v1/messages
 
 Invariant: a message that leaves here is one of ours; the text of an unexpected exception stays in the log.
 """
@@ -12,8 +13,10 @@ from collections.abc import Mapping
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from quire.errors import CapacityError, EngineClosedError, InvalidRequestError
+from quire.protocol.anthropic.answers import ApiErrorResponse
 from quire.protocol.openai.answers import ErrorResponse
 from quire.scheduling.admission import Refused
 
@@ -22,6 +25,15 @@ log = logging.getLogger(__name__)
 INVALID = "invalid_request_error"
 SERVER = "server_error"
 _LOADING_RETRY_S = 5
+_ANTHROPIC_PATH = "/v1/messages"
+_ANTHROPIC_KINDS = {
+    401: "authentication_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
 
 
 class ApiError(Exception):
@@ -46,9 +58,6 @@ class ApiError(Exception):
 
     def body(self) -> ErrorResponse:
         return {"error": {"message": str(self), "type": self.kind, "param": self.param, "code": self.code}}
-
-    def response(self) -> JSONResponse:
-        return JSONResponse(self.body(), self.status, self.headers)
 
 
 def unavailable(message: str, retry_after_s: float = _LOADING_RETRY_S, code: str = "unavailable") -> ApiError:
@@ -81,13 +90,26 @@ def as_api_error(error: Exception) -> ApiError:
     return ApiError(500, "The server failed at this request; its log says why.", kind=SERVER, code="internal_error")
 
 
+def in_anthropic_words(error: ApiError, request_id: str | None = None) -> ApiErrorResponse:
+    kind = _ANTHROPIC_KINDS.get(error.status, "api_error" if error.status >= 500 else INVALID)
+    return {"type": "error", "error": {"type": kind, "message": str(error)}, "request_id": request_id}
+
+
+def answer_to(scope: Scope, error: Exception) -> JSONResponse:
+    """`error` as the one who sent the request understands it."""
+    said = as_api_error(error)
+    is_anthropic = scope["path"].startswith(_ANTHROPIC_PATH)
+    body = in_anthropic_words(said, scope["state"].get("request_id")) if is_anthropic else said.body()
+    return JSONResponse(body, said.status, said.headers)
+
+
 def add_error_handlers(app: FastAPI) -> None:
     for kind in (ApiError, InvalidRequestError, EngineClosedError, CapacityError, HTTPException):
         app.add_exception_handler(kind, _answer)
 
 
-async def _answer(_: Request, error: Exception) -> JSONResponse:
-    return as_api_error(error).response()
+async def _answer(request: Request, error: Exception) -> JSONResponse:
+    return answer_to(request.scope, error)
 
 
 def _of_status(error: HTTPException) -> ApiError:

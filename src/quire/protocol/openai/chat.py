@@ -15,7 +15,7 @@ from quire.sampling_params import MAX_LOGPROBS, MAX_TOKENS
 
 NOT_STORED = "this server keeps nothing of a request."
 
-ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
+ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
 class ChatCompletionRequest(SamplingBody, TemplateBody):

@@ -92,13 +92,18 @@ def _call_for_template(call: ToolCall) -> dict[str, Any]:
 Messages = Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_TEXT_LIST)]
 
 
-class TemplateBody(Body):
+class TemplateChoice(Body):
+    """Which template makes a conversation a prompt."""
+
+    chat_template: Pattern | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+
+
+class TemplateBody(TemplateChoice):
     """How a conversation becomes a prompt."""
 
     tools: Tools | None = None
     add_generation_prompt: bool = True
-    chat_template: Pattern | None = None
-    chat_template_kwargs: dict[str, Any] | None = None
 
 
 TEMPLATE_FIELDS = frozenset(TemplateBody.model_fields)

@@ -71,8 +71,8 @@ class StructuredOutputsField(Body):
     grammar: Pattern | None = None
 
 
-class SamplingBody(Body):
-    """What chats and completions have in common."""
+class DecodingBody(Body):
+    """How tokens are chosen, in which form, and how urgently: under the same names in every protocol."""
 
     unsupported: ClassVar[Mapping[str, str]] = {
         "best_of": _ONE_ANSWER,
@@ -100,23 +100,13 @@ class SamplingBody(Body):
 
     model: Label | None = None
     stream: bool = False
-    stream_options: StreamOptions | None = None
-    user: Label | None = None
-    """Who asks, in the caller's own terms. It stands in the log beside the request."""
 
-    n: Annotated[int, Field(ge=1, le=MAX_N)] = 1
     temperature: Annotated[float, Field(ge=0, le=100)] = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     presence_penalty: Penalty = 0.0
     frequency_penalty: Penalty = 0.0
     logit_bias: Annotated[dict[str, Annotated[float, Field(ge=-100, le=100)]], Field(max_length=4096)] | None = None
     seed: Annotated[int, Field(ge=-(1 << 63), lt=1 << 64)] | None = None
-    stop: Annotated[
-        Word | Annotated[list[Word], Field(max_length=MAX_STOP_STRINGS)] | None,
-        Field(description=f"a string of 1 to {MAX_STOP_CHARS} characters, or at most {MAX_STOP_STRINGS} of them."),
-    ] = None
-    response_format: ResponseFormat | None = None
-
     top_k: Annotated[int, Field(ge=-1, lt=1 << 31)] = 0
     min_p: Share = 0.0
     repetition_penalty: Annotated[float, Field(gt=0, le=100)] = 1.0
@@ -127,21 +117,35 @@ class SamplingBody(Body):
     allowed_token_ids: PromptIds | None = None
     skip_special_tokens: bool = True
     include_stop_str_in_output: bool = False
-    prompt_logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS)] | None = None
     priority: Annotated[int, Field(ge=-(1 << 31), lt=1 << 31)] = 0
     slo_ms: Annotated[float, Field(gt=0, le=1e9)] | None = None
     cache_salt: Annotated[str, Field(min_length=1, max_length=256)] | None = None
     """Requests with different salts never share KV."""
-    return_tokens_as_token_ids: bool = False
-    """Log-probabilities name a token `token_id:5` rather than by its text."""
-    return_token_ids: bool = False
-    """The token ids of prompt and completion come with their text."""
-
     structured_outputs: StructuredOutputsField | None = None
     guided_json: Annotated[dict[str, Any] | Pattern | None, Field(description="a JSON schema.")] = None
     guided_regex: Pattern | None = None
     guided_choice: Words | None = None
     guided_grammar: Pattern | None = None
+
+
+class SamplingBody(DecodingBody):
+    """What chats and completions have in common."""
+
+    stream_options: StreamOptions | None = None
+    user: Label | None = None
+    """Who asks, in the caller's own terms. It stands in the log beside the request."""
+
+    n: Annotated[int, Field(ge=1, le=MAX_N)] = 1
+    stop: Annotated[
+        Word | Annotated[list[Word], Field(max_length=MAX_STOP_STRINGS)] | None,
+        Field(description=f"a string of 1 to {MAX_STOP_CHARS} characters, or at most {MAX_STOP_STRINGS} of them."),
+    ] = None
+    response_format: ResponseFormat | None = None
+    prompt_logprobs: Annotated[int, Field(ge=0, le=MAX_LOGPROBS)] | None = None
+    return_tokens_as_token_ids: bool = False
+    """Log-probabilities name a token `token_id:5` rather than by its text."""
+    return_token_ids: bool = False
+    """The token ids of prompt and completion come with their text."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -19,7 +19,7 @@ from quire.server.answering.grounding import grounded
 from quire.server.answering.prompts import prepared
 from quire.server.parsing.citing import CitingReader
 from quire.server.parsing.dialect import Dialect
-from quire.server.parsing.reader import Parser
+from quire.server.parsing.reader import Parser, Reader
 from quire.server.state import Call, ServerState
 
 _SET_BY_THE_REQUEST = frozenset({"messages", "tools", "template", "add_generation_prompt", "self"})
@@ -35,6 +35,9 @@ class Chat:
     """One."""
     new_reader: NewReader | None
     """A reader per choice. None: all of the answer is text."""
+
+    def reader(self) -> Parser:
+        return Reader(None, None) if self.new_reader is None else self.new_reader()
 
 
 async def prepared_chat(call: Call, body: ChatCompletionRequest) -> Chat:
@@ -96,11 +99,11 @@ def _template_arguments(state: ServerState, how: TemplateBody, *, shows_tools: b
         "add_generation_prompt": how.add_generation_prompt,
         "tools": [tool.model_dump(exclude_none=True) for tool in tools or ()],
         "template": source,
-        **_variables(how, known),
+        **_variables(how, known, may_think=state.dialect(how.chat_template).thoughts is not None),
     }
 
 
-def _variables(how: TemplateBody, known: frozenset[str]) -> dict[str, Any]:
+def _variables(how: TemplateBody, known: frozenset[str], *, may_think: bool) -> dict[str, Any]:
     """The template's further variables. Raises InvalidRequestError for one that it does not read."""
     given = how.chat_template_kwargs or {}
     for name in given:
@@ -116,7 +119,9 @@ def _variables(how: TemplateBody, known: frozenset[str]) -> dict[str, Any]:
                 param="chat_template_kwargs",
             )
     effort = how.reasoning_effort if isinstance(how, ChatCompletionRequest) else None
-    return given if effort is None else {**_effort(effort, known), **given}
+    if effort is None or (effort == "none" and not may_think):
+        return given
+    return {**_effort(effort, known), **given}
 
 
 def _effort(effort: str, known: frozenset[str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from quire.engine.outputs import EmbeddingOutput
 from quire.engine.prompts import PreparedRequest
+from quire.protocol.anthropic import CountTokensRequest, MessagesRequest
 from quire.protocol.openai import (
     ChatCompletionRequest,
     CompletionRequest,
@@ -18,14 +19,17 @@ from quire.protocol.openai import (
     prompts_of,
     to_sampling_params,
 )
+from quire.protocol.openai.responses import ResponsesRequest
 from quire.scheduling.admission import Admitted
 from quire.server.answering.chats import chat_token_ids, prepared_chat
 from quire.server.answering.generation import Generation, by_request_id
 from quire.server.answering.prompts import prepared, salted
 from quire.server.errors import SERVER, ApiError
+from quire.server.render.anthropic import MessageWriter
 from quire.server.render.chat import ChatWriter
 from quire.server.render.completion import CompletionWriter
-from quire.server.render.writer import Event, Writer, new_id
+from quire.server.render.response import ResponseWriter
+from quire.server.render.writer import AnswerWriter, Event, new_id
 from quire.server.state import Call, ServerState
 
 
@@ -33,7 +37,7 @@ from quire.server.state import Call, ServerState
 class Question:
     call: Call
     generation: Generation
-    writer: Writer
+    writer: AnswerWriter
 
     @property
     def requests(self) -> dict[str, PreparedRequest]:
@@ -62,6 +66,23 @@ async def ask_chat(call: Call, body: ChatCompletionRequest) -> Question:
     return _question(call, chat.requests, writer)
 
 
+async def ask_response(call: Call, body: ResponsesRequest) -> Question:
+    """The same over the Responses API."""
+    name = call.state.served_name(body.model)
+    chat = await prepared_chat(call, body.to_chat())
+    return _question(
+        call, chat.requests, ResponseWriter(body, chat.requests, call.state.token_texts, name, chat.reader())
+    )
+
+
+async def ask_message(call: Call, body: MessagesRequest) -> Question:
+    """The same over the Anthropic API."""
+    name, asked = call.state.served_name(body.model), body.to_chat()
+    chat = await prepared_chat(call, asked)
+    writer = MessageWriter(chat.requests, name, chat.reader(), has_thoughts=asked.include_reasoning)
+    return _question(call, chat.requests, writer)
+
+
 async def ask_completion(call: Call, body: CompletionRequest) -> Question:
     """What follows each prompt."""
     name, params, prompts = call.state.served_name(body.model), to_sampling_params(body), prompts_of(body.prompt)
@@ -69,7 +90,7 @@ async def ask_completion(call: Call, body: CompletionRequest) -> Question:
     return _question(call, requests, CompletionWriter(body, requests, call.state.token_texts, name))
 
 
-def _question(call: Call, requests: list[PreparedRequest], writer: Writer) -> Question:
+def _question(call: Call, requests: list[PreparedRequest], writer: AnswerWriter) -> Question:
     state, named = call.state, by_request_id(writer.answer_id, requests)
     return Question(call, Generation(writer.answer_id, named, state.engine, state.admission, state.metrics), writer)
 
@@ -92,6 +113,12 @@ async def embedded(call: Call, requests: dict[str, PreparedRequest], ticket: Adm
     if any(output.error is not None for output in outputs):
         raise ApiError(500, "The engine could not finish this; the server's log says why.", kind=SERVER)
     return outputs
+
+
+def num_prompt_tokens(state: ServerState, body: CountTokensRequest) -> int:
+    """How long the prompt of a conversation is."""
+    chat = body.to_chat()
+    return len(chat_token_ids(state, chat.messages, chat, shows_tools=chat.tool_choice != "none"))
 
 
 def token_ids_of(state: ServerState, body: TokenizeRequest) -> list[int]:

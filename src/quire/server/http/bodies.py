@@ -33,15 +33,17 @@ async def read_body(request: Request, kind: type[BodyT]) -> BodyT:
     return parse(kind, await request.body())
 
 
-def described(kind: type[Body] | None, answer: Any) -> dict[str, Any]:
+def described(kind: type[Body] | None, answer: Any, error: Any = ErrorResponse) -> dict[str, Any]:
     """Arguments of a route that say in the OpenAPI document what it takes and gives."""
+    can_stream = kind is not None and "stream" in kind.model_fields
+    content = {"content": {"text/event-stream": {"schema": {"type": "string"}}}} if can_stream else {}
     said: dict[str, Any] = {
-        "responses": {200: {"model": answer}, "4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}},
+        "responses": {200: {"model": answer, **content}, "4XX": {"model": error}, "5XX": {"model": error}},
         "response_model": None,
     }
     if kind is not None:
-        content = {"application/json": {"schema": {"$ref": _REF.format(model=kind.__name__)}}}
-        said["openapi_extra"] = {"requestBody": {"required": True, "content": content}}
+        taken = {"application/json": {"schema": {"$ref": _REF.format(model=kind.__name__)}}}
+        said["openapi_extra"] = {"requestBody": {"required": True, "content": taken}}
     return said
 
 

@@ -8,7 +8,7 @@ import asyncio
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from quire.server.errors import ApiError, as_api_error
+from quire.server.errors import ApiError, answer_to
 from quire.server.http.sse import ClientGoneError
 from quire.server.state import ServerState
 from quire.server.visit import CLIENT_GONE, Visit
@@ -29,7 +29,8 @@ class RequestGate:
         settings = self._state.settings
         try:
             scope["state"] |= {"facts": visit.facts, "request_id": visit.request_id}
-            scope["state"]["caller"] = self._state.keys.caller(scope["path"], visit.header(b"authorization"))
+            keys = visit.header(b"authorization"), visit.header(b"x-api-key")
+            scope["state"]["caller"] = self._state.keys.caller(scope["path"], *keys)
             visit.check_headers(settings.max_header_bytes)
             visit.check_length(settings.max_body_bytes)
             limited = _LimitedBody(receive, settings.max_body_bytes, settings.body_timeout_s)
@@ -37,7 +38,7 @@ class RequestGate:
         except (ClientGoneError, ClientDisconnect):
             visit.status = visit.status or CLIENT_GONE
         except Exception as error:
-            answer = as_api_error(error).response()
+            answer = answer_to(scope, error)
             if visit.status is None:
                 await answer(scope, receive, visit.send)
         finally:

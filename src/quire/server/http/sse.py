@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import AbstractContextManager, aclosing
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
@@ -40,12 +41,30 @@ def frames(events: Iterable[Event]) -> bytes:
     return b"".join([b"data: " + _encode(event) + b"\n\n" for event in events])
 
 
-async def written(stream: AsyncGenerator[list[Event], None]) -> AsyncGenerator[bytes, None]:
+def named_frames(events: Iterable[Event]) -> bytes:
+    """The same of events that are called by their type."""
+    return b"".join([b"event: " + event["type"].encode() + b"\ndata: " + _encode(event) + b"\n\n" for event in events])
+
+
+@dataclass(frozen=True, slots=True)
+class EventFormat:
+    """How a protocol writes a stream."""
+
+    frames: Callable[[Iterable[Event]], bytes]
+    end: bytes
+
+
+PLAIN = EventFormat(frames, DONE)
+NAMED = EventFormat(named_frames, b"")
+
+
+async def written(stream: AsyncGenerator[list[Event], None], form: EventFormat = PLAIN) -> AsyncGenerator[bytes, None]:
     """The whole stream, write by write."""
     async with aclosing(stream) as batches:
         async for events in batches:
-            yield frames(events)
-    yield DONE
+            yield form.frames(events)
+    if form.end:
+        yield form.end
 
 
 async def while_there(receive: Receive, work: Coroutine[Any, Any, T], timeout_s: float | None) -> T:
@@ -73,12 +92,15 @@ class EventStream(Response):
         admission: AbstractContextManager[Admitted],
         stream: Callable[[Admitted], AsyncGenerator[bytes, None]],
         *,
+        failed: Callable[[ApiError], bytes] = lambda error: frames([error.body()]),
         write_timeout_s: float,
         timeout_s: float | None,
     ) -> None:
+        """`failed` words an error that comes when the stream has begun."""
         super().__init__()
         self._admission = admission
         self._stream = stream
+        self._failed = failed
         self._write_timeout_s = write_timeout_s
         self._timeout_s = timeout_s
 
@@ -94,7 +116,7 @@ class EventStream(Response):
                     log.warning("a reader took nothing of its stream for %g s", self._write_timeout_s)
                 except Exception as error:
                     # The status is sent already: the error is the stream's last event.
-                    await self._write(send, frames([as_api_error(error).body()]), is_last=True)
+                    await self._write(send, self._failed(as_api_error(error)), is_last=True)
 
     async def _write_all(self, writes: AsyncIterator[bytes], send: Send) -> None:
         async for data in writes:

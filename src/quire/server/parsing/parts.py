@@ -1,5 +1,6 @@
 """The parts that a model's text is told apart into."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from quire.rag.citations import Citation
@@ -52,3 +53,16 @@ class Cited:
 
 
 Part = Text | Thought | Cited | CallBegin | CallArguments | CallEnd
+
+
+def settled(parts: Iterable[Part]) -> Iterator[Part]:
+    """The parts of a whole text: a call that broke off is text, which it may have been meant as."""
+    call: list[Part] = []
+    for part in parts:
+        if isinstance(part, (Text, Thought, Cited)):
+            yield part
+            continue
+        call.append(part)
+        if isinstance(part, CallEnd):
+            yield from call if part.is_complete else (Text(part.source),)
+            call = []

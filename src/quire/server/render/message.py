@@ -1,6 +1,6 @@
 """The parts of an answer put together again, as the OpenAI API shows them: thoughts, text, calls.
 
-A call that broke off is left as it stands in a stream; in a whole answer it is text, which it may have been meant as.
+A call that broke off is left as it stands in a stream; in a whole answer it is text.
 """
 
 import uuid
@@ -10,7 +10,7 @@ from typing import Any
 
 from quire.protocol.openai.answers import ChatCitation
 from quire.rag.citations import Citation
-from quire.server.parsing.parts import CallArguments, CallBegin, CallEnd, Cited, Part, Text, Thought
+from quire.server.parsing.parts import CallArguments, CallBegin, Cited, Part, Text, Thought, settled
 
 
 def new_call_id() -> str:
@@ -37,7 +37,7 @@ class Message:
     def of(cls, parts: Iterable[Part]) -> "Message":
         message = cls()
         calls: dict[int, CalledTool] = {}
-        for part in parts:
+        for part in settled(parts):
             match part:
                 case Thought(text):
                     message.reasoning += text
@@ -49,9 +49,6 @@ class Message:
                     calls[index] = CalledTool(name)
                 case CallArguments(index, text):
                     calls[index].arguments += text
-                case CallEnd(index, False, source):
-                    del calls[index]
-                    message.text += source
         message.calls = [*calls.values()]
         return message
 

@@ -8,13 +8,14 @@ import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from quire.engine.outputs import CompletionOutput, RequestOutput
 from quire.engine.prompts import PreparedRequest
 from quire.engine.sampler import TokenLogprobs
 from quire.protocol.openai import SamplingBody
 from quire.protocol.openai.answers import PromptLogprob, PromptLogprobs, Usage
+from quire.server.errors import ApiError
 from quire.server.render.token_texts import TokenTexts
 
 LEAST_LOGPROB = -9999.0
@@ -31,26 +32,54 @@ def finite(logprob: float) -> float:
     return max(logprob, LEAST_LOGPROB)
 
 
+class AnswerWriter(Protocol):
+    """Words the answer of one request: whole, or as a stream that is `first`, `events` of each output, and `last`."""
+
+    @property
+    def answer_id(self) -> str: ...
+
+    def answer(self, outputs: list[RequestOutput]) -> Event:
+        """All of it, from the finished output of each prompt."""
+        ...
+
+    def first(self) -> Iterator[Event]: ...
+
+    def events(self, index: int, output: RequestOutput) -> Iterator[Event]:
+        """What a further output of a prompt adds."""
+        ...
+
+    def last(self) -> Iterator[Event]: ...
+
+    def failed(self, error: ApiError) -> Event:
+        """What a stream ends with instead, where the answer fails."""
+        ...
+
+
 class UsageMeter:
     """Tokens of a request, counted as they come."""
 
     def __init__(self, prepared: Iterable[PreparedRequest]) -> None:
-        self._num_prompt = sum(len(p.token_ids) for p in prepared)
+        self.num_prompt = sum(len(p.token_ids) for p in prepared)
+        self.num_output = 0
         self._num_cached: dict[int, int] = {}
-        self._num_output = 0
+
+    @property
+    def num_cached(self) -> int:
+        """Of the prompts' tokens, those whose KV was there."""
+        return sum(self._num_cached.values())
 
     def add(self, index: int, output: RequestOutput) -> None:
-        self._num_output += sum(len(completion.token_ids) for completion in output.outputs)
+        self.num_output += sum(len(completion.token_ids) for completion in output.outputs)
         if output.metrics is not None:
             self._num_cached[index] = output.metrics.num_cached_tokens
 
     def usage(self, *, is_scored_only: bool = False) -> Usage:
-        num_output = 0 if is_scored_only else self._num_output
+        num_output = 0 if is_scored_only else self.num_output
         return {
-            "prompt_tokens": self._num_prompt,
+            "prompt_tokens": self.num_prompt,
             "completion_tokens": num_output,
-            "total_tokens": self._num_prompt + num_output,
-            "prompt_tokens_details": {"cached_tokens": sum(self._num_cached.values())},
+            "total_tokens": self.num_prompt + num_output,
+            "prompt_tokens_details": {"cached_tokens": self.num_cached},
         }
 
 
@@ -106,6 +135,9 @@ class Writer(ABC):
             delta = self._delta(index, output, completion)
             if delta is not None:
                 yield self._event([delta])
+
+    def failed(self, error: ApiError) -> Event:
+        return error.body()
 
     def last(self) -> Iterator[Event]:
         """What a stream ends with."""

@@ -18,4 +18,4 @@ async def completions(request: Request) -> Response:
     call = call_of(request)
     call.state.engine  # noqa: B018 (refuses while there is none)
     body = await read_body(request, CompletionRequest)
-    return await answered(request, body, await ask_completion(call, body))
+    return await answered(request, await ask_completion(call, body), is_stream=body.stream)
