@@ -27,7 +27,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 INSTALL := $(PIP) install $(INDEX) -c constraints.txt --no-build-isolation
 NATIVE_SOURCES := CMakeLists.txt $(shell find csrc -name '*.cpp' -o -name '*.h')
-BROWSER := $(shell command -v chromium chromium-browser google-chrome google-chrome-stable | head -n 1)
+BROWSER := $(shell for name in chromium chromium-browser google-chrome google-chrome-stable; do command -v $$name; done | head -n 1)
 PACKAGING := pyproject.toml constraints.txt
 
 .PHONY: run test check native stubs proto bench docs clean
