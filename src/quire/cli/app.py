@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 import quire
 from quire.cli.bench import app as bench
+from quire.cli.chat import chat
 from quire.cli.collections import app as collections
 from quire.cli.env import env
 from quire.cli.generate import generate
@@ -44,6 +45,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(cls=GroupedCommand)(generate)
+app.command(cls=GroupedCommand)(chat)
 app.command(cls=ServeCommand)(serve)
 app.command()(env)
 app.add_typer(index, name="index")

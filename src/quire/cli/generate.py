@@ -45,7 +45,7 @@ def generate(
     """
     texts = _read_prompts(prompts or [], file or [])
     params = SamplingParams(**sampling)
-    with _llm_class(ctx)(model, show_progress=sys.stderr.isatty(), **engine) as llm:
+    with llm_class(ctx)(model, show_progress=sys.stderr.isatty(), **engine) as llm:
         asked: list[Prompt] = [_as_message(llm, text) for text in texts] if is_chat else [*texts]
         if sys.stdout.isatty() and not as_json and len(asked) == 1 and params.n == 1:
             _stream(llm, asked[0], params)
@@ -69,7 +69,7 @@ def _read(path: Path) -> str:
         raise InvalidRequestError(f"The prompt file {str(path)!r} cannot be read: {error}.") from error
 
 
-def _llm_class(ctx: typer.Context) -> "Callable[..., LLM]":
+def llm_class(ctx: typer.Context) -> "Callable[..., LLM]":
     """What makes the model; tests bring their own in `ctx.obj`."""
     if ctx.obj is None:
         from quire.llm import LLM
