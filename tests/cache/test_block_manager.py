@@ -132,9 +132,9 @@ class ServedSequences(RuleBasedStateMachine):
             for position in range(seq.num_computed_tokens, seq.num_computed_tokens + self.plan[seq.seq_id]):
                 self.kv[self.slot(seq, position)] = self.kv_of(seq, position)
             seq.num_computed_tokens += self.plan[seq.seq_id]
-        for parent, child in [pair for pair in self.forks if pair[0] in self.live and pair[1] in self.live]:
+        for parent, child in self.forks:
             child.num_computed_tokens = parent.num_computed_tokens
-        for seq in [*planned, *(child for _, child in self.forks if child in self.live)]:
+        for seq in [*planned, *(child for _, child in self.forks)]:
             self.check_reads_its_own_tokens(seq)
             if not seq.num_uncomputed_tokens and data.draw(st.booleans()):
                 seq.token_ids.append(data.draw(st.integers(0, 1)))
@@ -176,6 +176,7 @@ class ServedSequences(RuleBasedStateMachine):
         self.manager.free(seq)
         assert (seq.block_table, seq.num_computed_tokens) == ([], 0)
         self.plan.pop(seq.seq_id, None)
+        self.forks = [(parent, child) for parent, child in self.forks if seq is not parent and seq is not child]
         self.live.remove(seq)
         if comes_back:
             self.waiting.append(seq)
