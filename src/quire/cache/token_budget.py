@@ -15,7 +15,7 @@ Cost: O(1). Threads: every call is atomic.
 """
 
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from threading import Lock
 
 from quire.errors import CapacityError
@@ -33,9 +33,9 @@ class Tokens:
     """Tokens that the context windows of running requests may grow to."""
 
     def __post_init__(self) -> None:
-        for kind, amount in zip(KINDS, astuple(self), strict=True):
-            if amount < 0:
-                raise ValueError(f"{kind} is {amount} tokens; allowed: 0 or more.")
+        if self.kv < 0 or self.prompt < 0 or self.context < 0:
+            kind, amount = next((kind, amount) for kind in KINDS if (amount := getattr(self, kind)) < 0)
+            raise ValueError(f"{kind} is {amount} tokens; allowed: 0 or more.")
 
     def __add__(self, other: "Tokens") -> "Tokens":
         return Tokens(self.kv + other.kv, self.prompt + other.prompt, self.context + other.context)
