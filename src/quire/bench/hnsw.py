@@ -115,19 +115,23 @@ class Side(ABC):
         return Measurement({"build_s": perf_counter() - start})
 
     def one_by_one(self, data: Data, ef: int, flags: Flags | None = None) -> Callable[[], Measurement]:
-        return self._measured(data, flags, lambda: [self.search(query[None], ef, 1, flags) for query in data.queries])
+        return self._measured(data, flags, lambda query: self.search(query, ef, 1, flags), len(data.queries))
 
     def batched(self, data: Data, ef: int, num_threads: int) -> Callable[[], Measurement]:
-        return self._measured(data, None, lambda: [self.search(data.queries, ef, num_threads, None)])
+        return self._measured(data, None, lambda queries: self.search(queries, ef, num_threads, None), 1)
 
-    def _measured(self, data: Data, flags: Flags | None, run: Callable[[], list[Found]]) -> Callable[[], Measurement]:
+    def _measured(
+        self, data: Data, flags: Flags | None, search: Callable[[Array], Found], num_calls: int
+    ) -> Callable[[], Measurement]:
         def measure() -> Measurement:
             assert self.index is not None
-            start = perf_counter()
-            found = run()
-            elapsed = perf_counter() - start
+            parts, found, ended_s = np.array_split(data.queries, num_calls), [], [perf_counter()]
+            for part in parts:
+                found.append(search(part))
+                ended_s.append(perf_counter())
             recall = data.recall(np.vstack(found), flags)
-            return Measurement({"queries_per_s": len(data.queries) / elapsed, "recall": recall})
+            values = {"queries_per_s": len(data.queries) / (ended_s[-1] - ended_s[0]), "recall": recall}
+            return Measurement(values, {"call_ms": (np.diff(ended_s) * 1e3).tolist()})
 
         return measure
 

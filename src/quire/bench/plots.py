@@ -12,19 +12,26 @@ from quire.errors import ConfigError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+MAX_NAMES_INSIDE = 5
 Points = Sequence[tuple[float | str, float]]
 """Where x is a word, each word has its place, in the order in which they come."""
 
 
-def save_curves(path: Path, curves: Mapping[str, Points], *, x: str, y: str) -> None:
+def save_curves(path: Path, curves: Mapping[str, Points], *, x: str, y: str, is_logarithmic: bool = False) -> None:
     """One line through the points of each curve, in their order. Makes the folder. Raises ConfigError where matplotlib
     is missing."""
     figure = _new_figure()
     axes = figure.add_subplot(xlabel=x, ylabel=y)
     for name, points in curves.items():
         axes.plot(*zip(*points, strict=True), marker="o", label=name)
+    if is_logarithmic:
+        axes.set(xscale="log", yscale="log")
     axes.grid(alpha=0.3)
-    axes.legend()
+    if len(curves) > MAX_NAMES_INSIDE:
+        figure.set_size_inches(10, 4.5)
+        figure.legend(loc="outside right upper", fontsize="small")
+    else:
+        axes.legend()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, format="png")
 

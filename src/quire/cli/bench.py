@@ -31,7 +31,9 @@ class BenchGroup(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 (the overridden signature)
         if cmd_name == ALL:
-            return typer.main.get_command(_single(ALL, _run_all, "Run every benchmark with its defaults."))
+            return typer.main.get_command(
+                _single(ALL, _run_all, "Run the benchmarks of the suite: together under 15 minutes on two cores.")
+            )
         benchmark = registry.find_benchmarks().get(cmd_name)
         return None if benchmark is None else typer.main.get_command(bench_app(benchmark))
 
@@ -119,18 +121,23 @@ def _runner(benchmark: Benchmark) -> Callable[..., None]:
 
 
 def _run_all(
-    out: Annotated[Path, typer.Option(help="Folder for a JSON and a CSV file per benchmark.")] = Path("benchmarks/out"),
-    repetitions: Annotated[int, typer.Option(min=1, help="How often each case is measured.")] = 5,
+    out: Annotated[Path, typer.Option(help="Folder for a JSON and a CSV file per benchmark, and the pictures.")] = Path(
+        "benchmarks/out"
+    ),
 ) -> None:
-    for name, benchmark in registry.find_benchmarks().items():
+    from quire.bench.suite import SUITE
+
+    for run in SUITE:
+        benchmark = registry.find_benchmarks()[run.benchmark]
         run_benchmark(
             benchmark,
-            {},
-            repetitions=repetitions,
-            warmup=1,
-            json_path=out / f"{name}.json",
-            csv_path=out / f"{name}.csv",
+            {parameter.name: parameter.default for parameter in benchmark.parameters} | dict(run.arguments),
+            repetitions=run.repetitions,
+            warmup=run.warmup,
+            json_path=out / f"{run.benchmark}.json",
+            csv_path=out / f"{run.benchmark}.csv",
             compare_path=None,
+            plot_dir=out,
         )
 
 
