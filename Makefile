@@ -4,7 +4,7 @@
 # make check  lint, format, types, import contract, C++ format, native stubs, rules of the house
 # make native rebuild the C++ core · make stubs  write what is made from code: type stubs, tables of knobs
 # make proto  write the code that is made from quire.proto
-# make bench  run every benchmark · make docs  build the pages · make clean  remove all that was made
+# make bench  measure (under 15 minutes) · make docs  build the pages · make clean  remove all that was made
 #
 # run and test need git, make, a C++ compiler and Python 3.11 to 3.13 with venv and headers; the rest they fetch into
 # .venv. PYTHON=… chooses the interpreter. On Linux, PyPI's torch is the CUDA build; for the much smaller CPU build:
@@ -62,7 +62,9 @@ proto: $(VENV)/.developer
 	@$(BIN)/python tools/proto.py
 
 bench: $(VENV)/.native
+	@$(PIP) install -q -c constraints.txt matplotlib python-docx python-pptx
 	@$(BIN)/quire bench all
+	@$(BIN)/quire report claims --results benchmarks/out | tee benchmarks/out/CLAIMS.md
 
 docs: $(VENV)/.tools
 	@echo "==> Building the pages into build/docs"

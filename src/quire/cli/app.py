@@ -17,6 +17,7 @@ from quire.cli.env import env
 from quire.cli.generate import generate
 from quire.cli.help import GroupedCommand
 from quire.cli.index import app as index
+from quire.cli.report import app as report
 from quire.cli.search import search
 from quire.cli.serve import ServeCommand, serve
 from quire.errors import QuireError
@@ -52,6 +53,7 @@ app.add_typer(index, name="index")
 app.command(cls=GroupedCommand)(search)
 app.add_typer(collections, name="collections")
 app.add_typer(bench, name="bench")
+app.add_typer(report, name="report")
 
 
 def _print_version(is_wanted: bool) -> None:

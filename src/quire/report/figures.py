@@ -1,0 +1,21 @@
+"""The pictures of the paper, drawn from the evidence into PNG files."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from quire.bench import growth, scheduler
+from quire.report import diagram
+from quire.report.evidence import Evidence
+from quire.report.house import House
+
+DRAWN: dict[str, Callable[[Evidence, House, Path], None]] = {
+    "architecture": lambda _, house, path: diagram.draw(house, path),
+    "growth": lambda evidence, _, path: growth.plot(evidence.report("growth"), path),
+    "waiting": lambda evidence, _, path: scheduler.plot(evidence.report("scheduler"), path),
+}
+
+
+def draw(name: str, evidence: Evidence, house: House, folder: Path) -> Path:
+    path = folder / f"{name}.png"
+    DRAWN[name](evidence, house, path)
+    return path
