@@ -21,6 +21,7 @@ REFUSED = [
     ({"top_k": -2}, "top_k is -2"),
     ({"min_p": 1.5}, "min_p is 1.5"),
     ({"repetition_penalty": 0}, "repetition_penalty is 0"),
+    ({"repetition_penalty": 5e-324}, "repetition_penalty is 5e-324"),
     ({"presence_penalty": 3}, "presence_penalty is 3"),
     ({"frequency_penalty": math.nan}, "frequency_penalty is nan"),
     ({"logit_bias": {5: 101}}, "logit_bias is 101"),

@@ -142,8 +142,7 @@ class SamplingParams:
         if self.top_k < -1:
             raise _refuse("top_k", self.top_k, "0 (all tokens) or more")
         _check_range("min_p", self.min_p, 0.0, 1.0)
-        if not 0 < _number("repetition_penalty", self.repetition_penalty) <= 100:
-            raise _refuse("repetition_penalty", self.repetition_penalty, "above 0, at most 100; 1 does nothing")
+        _check_range("repetition_penalty", self.repetition_penalty, 0.01, 100.0)  # divided by less, logits overflow
         _check_range("presence_penalty", self.presence_penalty, -2.0, 2.0)
         _check_range("frequency_penalty", self.frequency_penalty, -2.0, 2.0)
         _check_range("priority", self.priority, -(1 << 31), (1 << 31) - 1)

@@ -35,6 +35,7 @@ from quire.server.routes import (
     messages,
     models,
     page,
+    reference,
     responses,
     tokens,
 )
@@ -78,11 +79,11 @@ def create_app(
                 await asyncio.to_thread(engine.close)
             await asyncio.to_thread(state.collections.close)
 
-    app = FastAPI(title="Quire", version=quire.__version__, lifespan=lifespan, redoc_url=None)
+    app = FastAPI(title="Quire", version=quire.__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.server = state
     app.add_middleware(RequestGate, state=state)
     add_error_handlers(app)
-    for routes in (models, chat, completions, responses, messages, embeddings, tokens, health, live, page):
+    for routes in (models, chat, completions, responses, messages, embeddings, tokens, health, live, page, reference):
         app.include_router(routes.router)
     add_schemas(app, _BODIES)
     return app

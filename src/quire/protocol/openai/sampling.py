@@ -109,7 +109,7 @@ class DecodingBody(Body):
     seed: Annotated[int, Field(ge=-(1 << 63), lt=1 << 64)] | None = None
     top_k: Annotated[int, Field(ge=-1, lt=1 << 31)] = 0
     min_p: Share = 0.0
-    repetition_penalty: Annotated[float, Field(gt=0, le=100)] = 1.0
+    repetition_penalty: Annotated[float, Field(ge=0.01, le=100)] = 1.0
     ignore_eos: bool = False
     stop_token_ids: TokenIds | None = None
     min_tokens: Annotated[int, Field(ge=0, le=MAX_TOKENS)] = 0

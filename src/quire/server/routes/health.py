@@ -1,7 +1,7 @@
 """/health, /ready, /version and /metrics: what those ask who look after a server."""
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 
 import quire
 from quire.observability.metrics import CONTENT_TYPE
@@ -33,7 +33,7 @@ async def version() -> Response:
     return JSONResponse({"version": quire.__version__})
 
 
-@router.get("/metrics", response_model=None)
+@router.get("/metrics", response_model=None, response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     """In Prometheus' text format."""
     return Response(state_of(request).metrics.text(), headers={"Content-Type": CONTENT_TYPE})
