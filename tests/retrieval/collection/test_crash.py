@@ -29,9 +29,10 @@ def library(tmp_path_factory) -> Path:
 def drive(library: Path, folder: Path, mode: str, every: int = 1) -> int:
     """How many calls there were, or how many of them went wrong."""
     paths = [str(Path(__file__).parents[3]), *sys.path]
+    alone = {"OMP_NUM_THREADS": "1"}  # the child of a fork has no other threads, and would wait for them
     told = subprocess.run(
         [sys.executable, "-m", "tests.retrieval.collection.crash.driver", library, folder, mode, str(every)],
-        env=os.environ | {"LD_PRELOAD": str(library), "PYTHONPATH": os.pathsep.join(paths)},
+        env=os.environ | alone | {"LD_PRELOAD": str(library), "PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True,
         text=True,
     )
