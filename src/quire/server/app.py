@@ -14,6 +14,7 @@ import quire
 from quire.engine.async_engine import AsyncEngine
 from quire.errors import ConfigError
 from quire.protocol.anthropic import CountTokensRequest, MessagesRequest
+from quire.protocol.collections import SearchRequest
 from quire.protocol.fields import Body
 from quire.protocol.openai import (
     ChatCompletionRequest,
@@ -28,6 +29,7 @@ from quire.server.http.bodies import add_schemas
 from quire.server.http.gate import RequestGate
 from quire.server.routes import (
     chat,
+    collections,
     completions,
     embeddings,
     health,
@@ -51,6 +53,7 @@ _BODIES: tuple[type[Body], ...] = (
     MessagesRequest,
     CountTokensRequest,
     EmbeddingRequest,
+    SearchRequest,
     TokenizeRequest,
     DetokenizeRequest,
 )
@@ -83,7 +86,20 @@ def create_app(
     app.state.server = state
     app.add_middleware(RequestGate, state=state)
     add_error_handlers(app)
-    for routes in (models, chat, completions, responses, messages, embeddings, tokens, health, live, page, reference):
+    for routes in (
+        models,
+        chat,
+        completions,
+        responses,
+        messages,
+        embeddings,
+        collections,
+        tokens,
+        health,
+        live,
+        page,
+        reference,
+    ):
         app.include_router(routes.router)
     add_schemas(app, _BODIES)
     return app
