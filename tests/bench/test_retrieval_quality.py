@@ -29,5 +29,9 @@ def test_a_judged_collection_is_read(tmp_path) -> None:
     probe = _Probe(tmp_path, "cranfield", 10)
     assert [question for question, _ in probe.judged.questions] == ["burning tyger"]
     assert {case.params["collection"] for case in cases(data=str(tmp_path), only="cranfield")} == {"cranfield"}
+    both = cases(data=str(tmp_path), only="cisi,cranfield")
+    assert {case.params["collection"] for case in both} == {"cisi", "cranfield"}
+    with pytest.raises(ConfigError, match="only has 'crane'; allowed: cranfield, cisi"):
+        cases(data=str(tmp_path), only="cranfield,crane")
     with pytest.raises(ConfigError, match=r"has no cranfield\.json\.gz"):
         cases(data=str(tmp_path / "nowhere"))

@@ -46,7 +46,10 @@ def cases(*, data: str = "", only: str = "", max_queries: int = 1_000) -> list[C
     folder = Path(data or os.environ.get("QUIRE_DATA", ""))
     if not (folder / f"{JUDGED[0]}.json.gz").exists():
         raise ConfigError(f"{str(folder)!r} has no {JUDGED[0]}.json.gz; give --data the folder of the collections")
-    wanted = [name for name in (*JUDGED, "squad_a") if only in ("", name)]
+    known = (*JUDGED, "squad_a")
+    wanted = only.split(",") if only else known
+    if unknown := [name for name in wanted if name not in known]:
+        raise ConfigError(f"only has {unknown[0]!r}; allowed: {', '.join(known)}, several with commas between.")
     sides = (*MODES, *(["bm25s"] if find_spec("bm25s") else []))
     return [
         Case("ndcg", partial(probe.measure, side), {"collection": probe.name}, side, probe.close)
