@@ -157,6 +157,17 @@ def test_the_newest_result_is_taken_and_what_is_none_is_named(tmp_path: Path) ->
         Evidence.load(tmp_path)
 
 
+def test_results_of_two_machines_are_told_as_such(tmp_path: Path) -> None:
+    write_results(tmp_path)
+    assert Evidence.load(tmp_path).machine().count("Abacus 3000") == 1
+    other = json.loads((tmp_path / "hnsw.json").read_text())
+    other["environment"]["cpu"] = "Slide Rule"
+    (tmp_path / "hnsw.json").write_text(json.dumps(other))
+    told = Evidence.load(tmp_path).machine()
+    assert "Abacus 3000" in told
+    assert "; and on Slide Rule" in told
+
+
 def test_a_claim_that_does_not_hold_says_so(tmp_path: Path) -> None:
     write_results(tmp_path, recall=0.9)
     found = verdicts(Evidence.load(tmp_path))

@@ -16,7 +16,6 @@ CHECKS = [
     openapi_checks.status_code_conformance,
     openapi_checks.content_type_conformance,
     openapi_checks.response_schema_conformance,
-    openapi_checks.negative_data_rejection,
 ]
 
 

@@ -3,8 +3,10 @@
 Every number that is told comes through here. One that is not there is an error that names the command which makes it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from quire.bench.harness import Param, Result
 from quire.bench.results import Report
@@ -65,15 +67,17 @@ class Evidence:
         return self.result(benchmark, case, side, **params).percentiles(metric)[point]
 
     def machine(self) -> str:
-        """`AMD EPYC with avx2 kernels, 2 cores, 23.5 GiB, Linux …`, of the newest report."""
-        newest = max((reports[0] for reports in self.reports.values()), key=lambda report: report.date, default=None)
-        if newest is None:
+        """`AMD EPYC with avx2 kernels, 2 cores, …` of the newest reports; all of them, where they are of several."""
+        if not self.reports:
             raise MissingResultError(f"There are no results in {self.folder}; make them with: make bench")
-        facts = newest.environment
-        return (
-            f"{facts['cpu']} with {facts.get('kernels', 'unknown')} kernels, {facts['physical_cores']} cores, "
-            f"{facts['memory_gib']} GiB of memory, {facts['system']}, Python {facts['python']}"
-        )
+        return "; and on ".join(sorted({_machine(reports[0].environment) for reports in self.reports.values()}))
 
     def _command(self, benchmark: str) -> str:
         return f"quire bench {benchmark} --json {self.folder / benchmark}.json"
+
+
+def _machine(facts: Mapping[str, Any]) -> str:
+    return (
+        f"{facts['cpu']} with {facts.get('kernels', 'unknown')} kernels, {facts['physical_cores']} cores, "
+        f"{facts['memory_gib']} GiB of memory, {facts['system']}, Python {facts['python']}"
+    )

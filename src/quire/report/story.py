@@ -104,8 +104,8 @@ def _abstract(evidence: Evidence) -> str:
         "Quire serves a language model and searches a collection of documents in one process, on ordinary processors. "
         "It rests on a few data structures: a paged key-value cache whose pages are found again by the hash of what "
         "they hold, an indexed heap for the waiting queue, a navigable graph for nearest vectors, a block-compressed "
-        "inverted index, and a count-min sketch for what is asked often. Each was measured beside a library that a "
-        f"user would otherwise choose. Sharing prefixes saved {saved:.0%} of the cache on a workload of repeated "
+        "inverted index, and a count-min sketch for what is asked often. Each was timed as it grows. "
+        f"Sharing prefixes saved {saved:.0%} of the cache on a workload of repeated "
         f"system prompts, and the heap pops {heap:.0f} times as fast as Python's own with lazy deletion. Of the "
         f"claims that the design made, {kept} were reproduced on the machine that this paper was written on."
     )
@@ -228,7 +228,7 @@ def _benchmarks(evidence: Evidence, house: House, cite: Citations) -> Section:  
     return Section(
         "Benchmarks",
         (
-            f"All numbers were measured on one machine: {evidence.machine()}. A benchmark warms up, repeats, and lets "
+            f"Measured on {evidence.machine()}. A benchmark warms up, repeats, and lets "
             "the sides of a comparison take turns, so that a slow minute meets both; medians are given.",
             Table(
                 "The Waiting Queue: Operations per Second at 100,000 Entries",
