@@ -27,20 +27,11 @@ from quire.protocol.openai.responses import ResponsesRequest
 from quire.server.errors import add_error_handlers
 from quire.server.http.bodies import add_schemas
 from quire.server.http.gate import RequestGate
-from quire.server.routes import (
-    chat,
-    collections,
-    completions,
-    embeddings,
-    health,
-    live,
-    messages,
-    models,
-    page,
-    reference,
-    responses,
-    tokens,
-)
+from quire.server.routes.generation import chat, completions, messages, responses
+from quire.server.routes.model import models, tokens
+from quire.server.routes.pages import page, reference
+from quire.server.routes.retrieval import collections, embeddings
+from quire.server.routes.status import health, live
 from quire.server.settings import ServerSettings
 from quire.server.state import ServedModel, ServerState
 

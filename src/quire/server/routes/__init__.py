@@ -1,1 +1,1 @@
-"""The addresses of the server, a file per family of them."""
+"""The addresses of the server, a room per family of them and a file per kind of question."""

@@ -2,7 +2,7 @@
 
 import re
 
-from quire.server.routes.reference import page
+from quire.server.routes.pages.reference import page
 from tests.fakes import fake_engine
 from tests.server.serving import running
 

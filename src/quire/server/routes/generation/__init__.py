@@ -1,0 +1,1 @@
+"""The addresses that make text: chats, completions, responses and messages."""

@@ -1,0 +1,1 @@
+"""The addresses that a browser opens: the page, and the reference of the API."""

@@ -1,0 +1,1 @@
+"""The addresses about documents and vectors: collections and what is in them, embeddings."""
