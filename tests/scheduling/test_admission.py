@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from quire.errors import ConfigError
-from quire.scheduling.admission import AdmissionController, AdmissionLimits, Admitted, RateLimit, Refused
+from quire.scheduling.admission import AdmissionController, AdmissionLimits, Admitted
+from quire.scheduling.rates import RateLimit, Refused
 
 WINDOW_S = 8.0
 SLICE_S = WINDOW_S / 32
@@ -244,3 +245,16 @@ def test_many_threads_share_one_budget():
     assert sum(isinstance(answer, Admitted) for answer in answers) == 400
     assert admission.num_queued_requests == 0
     admission.check_invariants()
+
+
+def test_two_queues_share_the_rates_of_a_key() -> None:
+    limits = AdmissionLimits(per_key=RateLimit(requests_per_s=0.2), window_s=10.0, max_queued_requests=1)
+    rates = limits.rates()
+    one, other = (AdmissionController(limits, rates=rates, clock=lambda: 0.0) for _ in range(2))
+    assert isinstance(one.admit("a", 1, 1), Admitted)
+    assert isinstance(other.admit("a", 1, 1), Admitted)  # its own queue has room
+    refused = other.admit("a", 1, 1)
+    assert isinstance(refused, Refused)
+    assert refused.kind == "quota"
+    one.check_invariants()
+    other.check_invariants()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from quire.engine.async_engine import AsyncEngine
@@ -97,9 +98,16 @@ def running(
     load: LLMEngine | Callable[[], AsyncEngine], model: ServedModel | None = None, **settings: Any
 ) -> Iterator[Running]:
     """Ready to be asked, where there is an engine already; drained at the end."""
+    with TemporaryDirectory() as folder:
+        yield from _running(load, model, {"collection_folder": folder, "shutdown_timeout_s": 5.0, **settings})
+
+
+def _running(
+    load: LLMEngine | Callable[[], AsyncEngine], model: ServedModel | None, settings: dict[str, Any]
+) -> Iterator[Running]:
     make = (lambda: AsyncEngine(load)) if isinstance(load, LLMEngine) else load
     listener = open_port("127.0.0.1", 0)
-    chosen = ServerSettings(**{"shutdown_timeout_s": 5.0, **settings})
+    chosen = ServerSettings(**settings)
     app = create_app(make, model or ServedModel(("tiny", "alias")), chosen, on_load_error=lambda: server.drain())
     server = DrainingServer(app, chosen)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

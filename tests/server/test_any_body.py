@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quire.protocol.anthropic import CountTokensRequest, MessagesRequest
+from quire.protocol.collections import DeleteDocumentsRequest, SearchRequest, UpsertRequest
 from quire.protocol.openai import (
     ChatCompletionRequest,
     CompletionRequest,
@@ -55,9 +56,17 @@ ENDPOINTS: list[tuple[str, Any, dict[str, Any]]] = [
     ("/v1/messages", MessagesRequest, {"messages": [{"role": "user", "content": "x"}], "max_tokens": 2}),
     ("/v1/messages/count_tokens", CountTokensRequest, {"messages": [{"role": "user", "content": "x"}]}),
     ("/v1/embeddings", EmbeddingRequest, {"input": "x"}),
+    ("/v1/collections/any/documents", UpsertRequest, {"documents": [{"id": "x", "text": "x", "metadata": {"a": 1}}]}),
+    ("/v1/collections/any/documents/delete", DeleteDocumentsRequest, {"ids": ["x"]}),
+    ("/v1/collections/any/search", SearchRequest, {"query": "x"}),
     ("/tokenize", TokenizeRequest, {"prompt": "x"}),
     ("/detokenize", DetokenizeRequest, {"tokens": [5, 6]}),
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _any(tiny: Running) -> None:
+    assert tiny.ask("/v1/collections", {"name": "any", "vectors": "none"}).status == 200
 
 
 LENGTHS = ("max_tokens", "max_output_tokens", "n")

@@ -60,6 +60,9 @@ class ServingMetrics:
         self._success = self._counter("request_success", "Completions that ended, and why.", "finished_reason")
         self._refused = self._counter("requests_refused", "Requests that were not let in.", "status")
         self._http = self._counter("http_requests", "HTTP requests answered.", "path", "status")
+        self._searches = self._counter("collection_searches", "Searches of collections.").labels(model_name)
+        self._written = self._counter("documents_written", "Documents added or replaced.").labels(model_name)
+        self._deleted = self._counter("documents_deleted", "Documents taken out.").labels(model_name)
         self._first_token = self._seconds("time_to_first_token_seconds", "From arrival to the first token.")
         self._whole = self._seconds("e2e_request_latency_seconds", "From arrival to the last token.")
         self._queue = self._seconds("request_queue_time_seconds", "From arrival to the first step.")
@@ -97,6 +100,16 @@ class ServingMetrics:
     def count_http(self, path: str, status: int) -> None:
         """`path` is the route's pattern, so that there are no more series than routes."""
         self._http.labels(self._model_name, path, str(status)).inc()
+
+    def count_search(self) -> None:
+        """Of a collection, for a chat or by itself."""
+        self._searches.inc()
+
+    def count_written(self, num_documents: int) -> None:
+        self._written.inc(num_documents)
+
+    def count_deleted(self, num_documents: int) -> None:
+        self._deleted.inc(num_documents)
 
     def text(self) -> bytes:
         """In Prometheus' text format."""

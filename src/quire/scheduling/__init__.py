@@ -3,10 +3,11 @@
 Needs no torch.
 """
 
-from quire.scheduling.admission import AdmissionController, AdmissionLimits, Admitted, RateLimit, Refused
+from quire.scheduling.admission import AdmissionController, AdmissionLimits, Admitted
 from quire.scheduling.indexed_heap import IndexedHeap
 from quire.scheduling.microbatch import BatchedCalls, MicroBatcher
 from quire.scheduling.priority import Policy, make_policy
+from quire.scheduling.rates import RateLimit, Refused
 
 __all__ = [
     "AdmissionController",

@@ -17,22 +17,20 @@ the time that a request of this size took lately, end before it. Until something
 the house (else a slow spell would never be measured away), every deadline can.
 
 Thread safety: all methods, under one lock held for a few microseconds. Memory: O(queued and running requests) plus
-a bounded amount per key, for at most `max_keys` keys: a key is forgotten when its window is empty, and beyond that the
-one that asked longest ago.
-Invariant: what is queued is the sum of the tickets that have not started; no meter is above its budget.
+a bounded amount per key, for at most `max_keys` keys (rates.py).
+Invariant: what is queued is the sum of the tickets that have not started.
 """
 
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from threading import Lock
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from quire.errors import ConfigError, shown
 from quire.scheduling.backlog import Backlog
-from quire.scheduling.meters import FadingRatio, Meter
+from quire.scheduling.meters import FadingRatio
+from quire.scheduling.rates import NO_LIMIT, RateLimit, Rates, Refused
 
 if TYPE_CHECKING:  # the command line reads the limits, and is not to wait for numpy
     from quire.cache.token_budget import TokenBudget, Tokens
@@ -45,17 +43,9 @@ SERVICE_MEMORY = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class RateLimit:
-    """None: no limit."""
-
-    requests_per_s: float | None = None
-    tokens_per_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class AdmissionLimits:
-    per_key: RateLimit = RateLimit()
-    in_all: RateLimit = RateLimit()
+    per_key: RateLimit = NO_LIMIT
+    in_all: RateLimit = NO_LIMIT
     window_s: float = 10.0
     """Seconds over which rates are held. Longer lets bursts through, shorter smooths."""
     max_queued_requests: int | None = None
@@ -70,6 +60,10 @@ class AdmissionLimits:
         for whose, limit in (("per_key", self.per_key), ("in_all", self.in_all)):
             for name in ("requests_per_s", "tokens_per_s"):
                 self._check_rate(f"{whose}.{name}", getattr(limit, name))
+
+    def rates(self) -> Rates:
+        """A new account of what is admitted under these limits."""
+        return Rates(self.per_key, self.in_all, window_s=self.window_s, max_keys=self.max_keys)
 
     def _check_rate(self, name: str, rate: float | None) -> None:
         if rate is None:
@@ -94,14 +88,6 @@ class Admitted:
     num_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    reason: str
-    retry_after_s: float | None
-    """None: never, the request alone is above a limit."""
-    kind: Literal["quota", "capacity"]
-
-
 @dataclass(slots=True)
 class _Ticket:
     num_requests: int
@@ -119,16 +105,17 @@ class AdmissionController:
         *,
         budget: "TokenBudget | None" = None,
         is_by_deadline: bool = False,
+        rates: Rates | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`is_by_deadline` says that the queue is served so (the `slo` policy), and not in the order of arrival.
-        `budget` is the account that the engine holds its requests in."""
+        `budget` is the account that the engine holds its requests in. `rates` are shared with controllers of other
+        queues; those of `limits` unless given."""
         self.limits = limits
         self._budget = budget
         self._clock = clock
-        self._lock = Lock()
-        self._in_all = _Usage(limits.in_all, limits.window_s)
-        self._by_key: OrderedDict[str, _Usage] = OrderedDict()
+        self._rates = rates or limits.rates()
+        self._lock = self._rates.lock
         self._tickets: dict[int, _Ticket] = {}
         self._next_ticket = 0
         self._backlog = Backlog(is_by_deadline=is_by_deadline)
@@ -157,10 +144,10 @@ class AdmissionController:
         with self._lock:
             now_s = self._clock()
             self._backlog.advance(now_s)
-            usage = self._usage_of(key, now_s)
+            usage, in_all = self._rates.usage_of(key, now_s), self._rates.in_all
             refused = (
                 usage.refusal(asked, now_s, "quota")
-                or self._in_all.refusal(asked, now_s, "capacity")
+                or in_all.refusal(asked, now_s, "capacity")
                 or self._queue_refusal(asked)
                 or self._slo_refusal(num_tokens, slo_ms, now_s)
                 or self._budget_refusal(claims or {})
@@ -168,7 +155,7 @@ class AdmissionController:
             if refused is not None:
                 return refused
             usage.add(asked, now_s)
-            self._in_all.add(asked, now_s)
+            in_all.add(asked, now_s)
             return self._enqueue(_Ticket(n, num_tokens, _deadline_s(slo_ms, now_s), tuple(claims or ())))
 
     def started(self, admitted: Admitted) -> None:
@@ -196,7 +183,7 @@ class AdmissionController:
 
     @property
     def num_keys(self) -> int:
-        return len(self._by_key)
+        return len(self._rates.by_key)
 
     @property
     def num_queued_requests(self) -> int:
@@ -219,16 +206,6 @@ class AdmissionController:
     def _expected_s(self, num_tokens: int, deadline_s: float) -> float:
         wait_s = self._backlog.drain_s(self._backlog.num_tokens_ahead(deadline_s))
         return (wait_s or 0.0) + num_tokens * self._service.value
-
-    def _usage_of(self, key: str, now_s: float) -> "_Usage":
-        usage = self._by_key.pop(key, None) or _Usage(self.limits.per_key, self.limits.window_s)
-        self._by_key[key] = usage
-        while len(self._by_key) > 1:
-            oldest = next(iter(self._by_key.values()))
-            if len(self._by_key) <= self.limits.max_keys and not oldest.is_empty(now_s):
-                break
-            self._by_key.popitem(last=False)
-        return usage
 
     def _queue_refusal(self, asked: Mapping[str, int]) -> Refused | None:
         for unit, queued, cap in (
@@ -282,40 +259,8 @@ class AdmissionController:
             queued = [ticket for ticket in self._tickets.values() if ticket.started_s is None]
             assert self.num_queued_requests == sum(ticket.num_requests for ticket in queued)
             assert self.num_queued_tokens == sum(ticket.num_tokens for ticket in queued)
-            assert len(self._by_key) <= self.limits.max_keys
-            for usage in (self._in_all, *self._by_key.values()):
-                usage.check_invariants()
+            self._rates.check_invariants()
 
 
 def _deadline_s(slo_ms: float | None, now_s: float) -> float:
     return math.inf if slo_ms is None else now_s + slo_ms / 1e3
-
-
-class _Usage:
-    """What one key, or all together, were admitted in the last window."""
-
-    __slots__ = ("_meters",)
-
-    def __init__(self, limit: RateLimit, window_s: float) -> None:
-        rates = {"requests": limit.requests_per_s, "tokens": limit.tokens_per_s}
-        self._meters = {unit: Meter(rate, window_s) for unit, rate in rates.items() if rate is not None}
-
-    def is_empty(self, now_s: float) -> bool:
-        return all(meter.total_at(now_s) == 0 for meter in self._meters.values())
-
-    def refusal(self, asked: Mapping[str, int], now_s: float, kind: Literal["quota", "capacity"]) -> Refused | None:
-        for unit, meter in self._meters.items():
-            wait_s = meter.wait_s(asked[unit], now_s)
-            if wait_s != 0:
-                whose = "your limit" if kind == "quota" else "the limit of this server"
-                was = f"{asked[unit]} more {unit} after {meter.total} in the last {meter.window_s:g} s"
-                return Refused(f"{was}; {whose} is {meter.rate:g} a second.", wait_s, kind)
-        return None
-
-    def add(self, asked: Mapping[str, int], now_s: float) -> None:
-        for unit, meter in self._meters.items():
-            meter.add(asked[unit], now_s)
-
-    def check_invariants(self) -> None:
-        for meter in self._meters.values():
-            meter.check_invariants()

@@ -14,7 +14,7 @@ import quire
 from quire.engine.async_engine import AsyncEngine
 from quire.errors import ConfigError
 from quire.protocol.anthropic import CountTokensRequest, MessagesRequest
-from quire.protocol.collections import SearchRequest
+from quire.protocol.collections import CollectionRequest, DeleteDocumentsRequest, SearchRequest, UpsertRequest
 from quire.protocol.fields import Body
 from quire.protocol.openai import (
     ChatCompletionRequest,
@@ -30,7 +30,7 @@ from quire.server.http.gate import RequestGate
 from quire.server.routes.generation import chat, completions, messages, responses
 from quire.server.routes.model import models, tokens
 from quire.server.routes.pages import page, reference
-from quire.server.routes.retrieval import collections, embeddings
+from quire.server.routes.retrieval import collections, documents, embeddings
 from quire.server.routes.status import health, live
 from quire.server.settings import ServerSettings
 from quire.server.state import ServedModel, ServerState
@@ -44,6 +44,9 @@ _BODIES: tuple[type[Body], ...] = (
     MessagesRequest,
     CountTokensRequest,
     EmbeddingRequest,
+    CollectionRequest,
+    UpsertRequest,
+    DeleteDocumentsRequest,
     SearchRequest,
     TokenizeRequest,
     DetokenizeRequest,
@@ -71,7 +74,7 @@ def create_app(
             engine = await loading
             if engine is not None:
                 await asyncio.to_thread(engine.close)
-            await asyncio.to_thread(state.collections.close)
+            await state.retrieval.close()
 
     app = FastAPI(title="Quire", version=quire.__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.server = state
@@ -85,6 +88,7 @@ def create_app(
         messages,
         embeddings,
         collections,
+        documents,
         tokens,
         health,
         live,

@@ -15,10 +15,17 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from quire.errors import CapacityError, EngineClosedError, InvalidRequestError
+from quire.errors import (
+    CapacityError,
+    CollectionLockedError,
+    EngineClosedError,
+    InvalidRequestError,
+    ModelLoadError,
+    StorageError,
+)
 from quire.protocol.anthropic.answers import ApiErrorResponse
 from quire.protocol.openai.answers import ErrorResponse
-from quire.scheduling.admission import Refused
+from quire.scheduling.rates import Refused
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +93,14 @@ def as_api_error(error: Exception) -> ApiError:
         return unavailable(str(error), code="overloaded")
     if isinstance(error, HTTPException):
         return _of_status(error)
+    if isinstance(error, CollectionLockedError):
+        message = "Another process writes to this collection; close it there, or send this again when it has ended."
+        return ApiError(409, message, param="collection", code="collection_locked")
+    if isinstance(error, StorageError | ModelLoadError):
+        log.error("a collection cannot be used", exc_info=error)
+        what = "disk" if isinstance(error, StorageError) else "embedding model"
+        message = f"The collection's {what} cannot be used now; the server's log says why."
+        return unavailable(message, code="collection_unavailable")
     log.error("a request failed", exc_info=error)
     return ApiError(500, "The server failed at this request; its log says why.", kind=SERVER, code="internal_error")
 
@@ -104,7 +119,15 @@ def answer_to(scope: Scope, error: Exception) -> JSONResponse:
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    for kind in (ApiError, InvalidRequestError, EngineClosedError, CapacityError, HTTPException):
+    for kind in (
+        ApiError,
+        InvalidRequestError,
+        EngineClosedError,
+        CapacityError,
+        StorageError,
+        ModelLoadError,
+        HTTPException,
+    ):
         app.add_exception_handler(kind, _answer)
 
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from quire.errors import ConfigError, shown, suggest
-from quire.scheduling.admission import AdmissionLimits, RateLimit
+from quire.scheduling.admission import AdmissionLimits
+from quire.scheduling.rates import RateLimit
 from quire.server.parsing.dialect import CallFormat, Dialect, ThoughtFormat
 
 _PARSER_CHOICES = {
@@ -23,6 +24,7 @@ _POSITIVE = (
     "shutdown_timeout_s",
     "max_pending_prompt_tokens",
     "max_context_tokens",
+    "max_queued_retrievals",
 )
 
 
@@ -45,8 +47,6 @@ class ServerSettings:
     """Its private key, where the certificate's file does not hold it."""
     served_model_name: tuple[str, ...] = _opens("Callers", ())
     """Names that requests may call the model by; answers use the first. Default: the model as it was given."""
-    collection: tuple[str, ...] = ()
-    """Collections, by name or path, that chats may answer from."""
     api_key: tuple[str, ...] = ()
     """Keys that are let in, one per caller; everything but /health and /ready then needs one."""
     are_metrics_open: bool = False
@@ -55,6 +55,15 @@ class ServerSettings:
     """How many one key may send; more are answered with 429 and Retry-After."""
     key_tokens_per_s: float | None = None
     """The same by tokens."""
+    collection: tuple[str, ...] = _opens("Collections", ())
+    """Collections, by name or path, that chats may answer from, beside those of collection_folder."""
+    collection_folder: str | None = None
+    """All that lie here are served, and those that are made over the network go here. Default: served, below
+    $QUIRE_HOME."""
+    are_collections_read_only: bool = False
+    """They are searched and read; what would change them is answered with 403."""
+    max_queued_retrievals: int = 256
+    """Searches that wait, and writes that wait; more of either are answered with 503 and Retry-After."""
     tool_call_parser: str = _opens("Reading answers", "auto", choices=_PARSER_CHOICES["tool_call_parser"])
     """In which form the model calls tools; auto sees it in the chat template."""
     reasoning_parser: str = field(default="auto", metadata={"choices": _PARSER_CHOICES["reasoning_parser"]})

@@ -21,12 +21,13 @@ from quire.errors import ConfigError, InvalidRequestError
 from quire.models.tokenizer import Tokenizer
 from quire.observability.metrics import EngineReading, ServingMetrics
 from quire.protocol.openai.answers import Model
-from quire.scheduling.admission import AdmissionController, Admitted, Refused
+from quire.scheduling.admission import AdmissionController, Admitted
+from quire.scheduling.rates import Refused
 from quire.server.auth import Caller, KeyRing
-from quire.server.collections import Collections
 from quire.server.errors import ApiError, refused, unavailable
 from quire.server.parsing.dialect import Dialect, seen_in
 from quire.server.render.token_texts import TokenTexts
+from quire.server.retrieval.retrieval import Retrieval
 from quire.server.settings import ServerSettings
 
 EXPECTED_OUTPUT_TOKENS = 256
@@ -49,7 +50,9 @@ class ServerState:
         self.settings = settings
         self.keys = KeyRing(settings.api_key, are_metrics_open=settings.are_metrics_open)
         self.metrics = ServingMetrics(model.names[0], self._read_engine)
-        self.collections = Collections(settings.collection)
+        self._rates = settings.admission_limits().rates()
+        """One account for whatever a key asks."""
+        self.retrieval = Retrieval(settings, self._rates, self.metrics.count_refusal)
         self.created_s = int(time.time())
         self.grpc_port: int | None = None
         """Where gRPC is listened to, once it is."""
@@ -73,7 +76,9 @@ class ServerState:
         prompt, context = self.settings.max_pending_prompt_tokens, self.settings.max_context_tokens
         engine.budget.resize(Tokens(engine.budget.limit.kv, prompt or NO_LIMIT, context or NO_LIMIT))
         limits = self.settings.admission_limits()
-        self._admission = AdmissionController(limits, budget=engine.budget, is_by_deadline=self.model.is_by_deadline)
+        self._admission = AdmissionController(
+            limits, budget=engine.budget, is_by_deadline=self.model.is_by_deadline, rates=self._rates
+        )
         self._engine = engine
 
     def drain(self) -> None:

@@ -176,3 +176,31 @@ def test_one_writer_and_many_readers(poems) -> None:
         assert reader.version == poems.version
         with pytest.raises(InvalidRequestError, match="reading only"):
             reader.delete(["owl"])
+
+
+def test_where_vectors_come_from_can_be_said_before_the_first_document(tmp_path) -> None:
+    with Collection.open(tmp_path / "own", embedder=HashedWords()) as collection:
+        assert collection.stats().vectors is None
+        collection.settle("own", 2)
+        with pytest.raises(InvalidRequestError, match="settled on 'own'"):
+            collection.settle("none")
+    with Collection.open(tmp_path / "own") as collection:
+        assert (collection.stats().vectors, collection.stats().dim, collection.best_mode) == ("own", 2, "hybrid")
+        with pytest.raises(InvalidRequestError, match="no vector"):
+            collection.add([{"id": "x", "text": "x"}])
+        with pytest.raises(InvalidRequestError, match="allowed: 2"):
+            collection.add([{"id": "x", "text": "x", "vector": [1, 2, 3]}])
+        collection.add([{"id": "x", "text": "x", "vector": [1, 2]}])
+    with Collection.open(tmp_path / "words") as collection:
+        collection.settle("none")
+        collection.add(POEMS)
+        assert collection.best_mode == "lexical"
+    with Collection.open(tmp_path / "made", embedder=HashedWords()) as collection:
+        collection.settle("embedder")
+        assert (collection.stats().dim, collection.best_mode) == (32, "hybrid")
+    with Collection.open(tmp_path / "new", embedder=None) as collection:
+        for source, dim in (("own", None), ("none", 3)):
+            with pytest.raises(InvalidRequestError, match="dim is"):
+                collection.settle(source, dim)
+        with pytest.raises(ConfigError, match="needs an embedder"):
+            collection.settle("embedder")

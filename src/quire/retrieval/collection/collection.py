@@ -48,6 +48,8 @@ class CollectionStats:
     version: int
     dim: int | None
     """Of the vectors; None where there are none."""
+    vectors: Source | None
+    """Where they come from: embedder, own or none. None: the first documents will settle it."""
     embedder: str | None
     """Fingerprint of the model that made them."""
     num_segments: int
@@ -99,6 +101,17 @@ class Collection:
         except BaseException:
             store.close()
             raise
+
+    def settle(self, source: Source, dim: int | None = None) -> None:
+        """Says where vectors come from before the first documents do: `embedder`, `own`, of so many numbers, or `none`.
+
+        Raises InvalidRequestError where that is settled already, ConfigError for `embedder` where there is none.
+        """
+        with self._ingest.turn:
+            self._source()
+            settled = self._vectors.chosen(source, dim)
+            self._store.commit(Change(settings=settled))
+            self._vectors.remember(settled)
 
     def add(self, documents: Iterable[Document], *, progress: bool = True) -> Written:
         """Adds new documents; those that are there already as they are stay.
@@ -206,6 +219,7 @@ class Collection:
                 rows.count(reading.connection, "chunks"),
                 reading.version,
                 settings.get("dim"),
+                settings.get("source"),
                 settings.get("embedder"),
                 rows.count(reading.connection, "segments"),
                 reading.view.num_new_dense,

@@ -43,8 +43,18 @@ def place_of(path_or_name: str | os.PathLike[str]) -> Path:
 
 def collection_names() -> list[str]:
     """Those of the user's collections, in order."""
-    folders = (path.parent.name for path in (home() / "collections").glob(f"*/{DATABASE}"))
-    return sorted(name for name in folders if _NAME.fullmatch(name))
+    return collections_in(home() / "collections")
+
+
+def collections_in(folder: Path) -> list[str]:
+    """The names of those that lie in it, in order."""
+    names = (path.parent.name for path in folder.glob(f"*/{DATABASE}"))
+    return sorted(name for name in names if _NAME.fullmatch(name))
+
+
+def database_of(place: Path) -> Path:
+    """The file that is there as long as the collection is."""
+    return place / DATABASE
 
 
 def delete_collection(path_or_name: str | os.PathLike[str]) -> None:

@@ -9,13 +9,17 @@ mean nothing.
 """
 
 from threading import Lock
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakValueDictionary
 
 import numpy as np
 
 from quire.errors import ConfigError, InvalidRequestError, shown
 from quire.retrieval.collection.documents import CheckedDocument, unit_vector, unit_vectors
 from quire.retrieval.embedding import Embedder, Vectors
+
+if TYPE_CHECKING:
+    from quire.retrieval.neural.embedder import Embedder as NeuralEmbedder
 
 DEFAULT_EMBEDDER = "default"
 NAMES = ("source", "dim", "embedder", "model")
@@ -78,6 +82,17 @@ class VectorSource:
         self._check_dims(with_vector, found.get("dim"))
         return {} if self.source else found
 
+    def chosen(self, source: Source, dim: int | None) -> dict[str, object]:
+        """What the collection is to remember where its owner says so and no document does."""
+        if self.source is not None:
+            raise InvalidRequestError(
+                f"vectors is {shown(source)}, but the collection has settled on {self.source!r}; begin a new one",
+                param="vectors",
+            )
+        if (source == "own") != (dim is not None):
+            raise InvalidRequestError(f"dim is {shown(dim)}; give it for vectors of one's own alone", param="dim")
+        return {"source": source, "dim": dim} if source == "own" else self._described(source, [])
+
     def remember(self, settled: dict[str, Any]) -> None:
         self._settings |= {name: settled[name] for name in NAMES if name in settled}
 
@@ -117,7 +132,7 @@ class VectorSource:
         with self._lock:
             if self._embedder is None:
                 assert self._name is not None
-                self._embedder = _load(self._name)
+                self._embedder = load_embedder(self._name)
             return self._embedder
 
     def _source_for(self, without: list[CheckedDocument]) -> Source:
@@ -167,8 +182,18 @@ class VectorSource:
             )
 
 
-def _load(name: str) -> Embedder:
-    """Raises ModelLoadError where the model is not on this machine and cannot be had."""
+_loaded: "WeakValueDictionary[str, NeuralEmbedder]" = WeakValueDictionary()
+"""Models in use, by name: collections of one process share them."""
+_loading = Lock()
+
+
+def load_embedder(name: str) -> "NeuralEmbedder":
+    """The model of this name, which others in this process may use too. Raises ModelLoadError where it is not on this
+    machine and cannot be had."""
     from quire.retrieval.neural import embedder as neural  # loads torch
 
-    return neural.Embedder() if name == DEFAULT_EMBEDDER else neural.Embedder(name)
+    with _loading:
+        found = _loaded.get(name)
+        if found is None:
+            found = _loaded[name] = neural.Embedder() if name == DEFAULT_EMBEDDER else neural.Embedder(name)
+        return found

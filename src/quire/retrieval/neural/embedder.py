@@ -88,28 +88,35 @@ class Embedder:
 
     def embed_documents(self, texts: Sequence[str], *, on_progress: Callable[[int], None] | None = None) -> Vectors:
         """[len(texts), dim], in their order. `on_progress` hears how many more are done, from time to time."""
-        return self._embed(texts, self.document_prefix, on_progress)
+        return self._embed(texts, self.document_prefix, on_progress)[0]
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         """[len(texts), dim], in their order."""
-        return self._embed(texts, self.query_prefix, None)
+        return self._embed(texts, self.query_prefix, None)[0]
+
+    def embed_counted(self, texts: Sequence[str], *, are_queries: bool = False) -> tuple[Vectors, int]:
+        """The vectors of documents, or of queries, and how many tokens were read for them."""
+        return self._embed(texts, self.query_prefix if are_queries else self.document_prefix, None)
 
     def close(self) -> None:
         """Ends its thread, when what was asked is answered. Repeating it does nothing."""
         self._batched.close()
 
-    def _embed(self, texts: Sequence[str], prefix: str, on_progress: Callable[[int], None] | None) -> Vectors:
+    def _embed(
+        self, texts: Sequence[str], prefix: str, on_progress: Callable[[int], None] | None
+    ) -> tuple[Vectors, int]:
         checked_texts(texts)
         vectors = np.empty((len(texts), self.dim), dtype=np.float32)
-        done = 0
+        done = num_tokens = 0
         for begin in range(0, len(texts), TEXTS_PER_ROUND):
             token_ids = self._tokenize(texts[begin : begin + TEXTS_PER_ROUND], prefix)
+            num_tokens += sum(map(len, token_ids))
             for batch in self._batched.results(Texts(token_ids)):
                 vectors[done : done + len(batch)] = batch
                 done += len(batch)
                 if on_progress is not None:
                     on_progress(len(batch))
-        return vectors
+        return vectors, num_tokens
 
     def _tokenize(self, texts: Sequence[str], prefix: str) -> list[list[int]]:
         whole = [prefix + text.strip() for text in texts]

@@ -50,13 +50,18 @@ class Reranker:
     def score(self, query: str, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """[len(texts)]: the model's logit for each passage, higher is better. Of two labels it is how far the second
         is above the first. What is too long is cut, the longer of query and passage first."""
+        return self.score_counted(query, texts)[0]
+
+    def score_counted(self, query: str, texts: Sequence[str]) -> tuple[npt.NDArray[np.float32], int]:
+        """The same, and how many tokens were read for it."""
         checked_texts(texts)
-        scores = [np.empty(0, dtype=np.float32)]
+        scores, num_tokens = [np.empty(0, dtype=np.float32)], 0
         for begin in range(0, len(texts), TEXTS_PER_ROUND):
             passages = texts[begin : begin + TEXTS_PER_ROUND]
             token_ids, types = self._tokenizer.encode_pairs(query, passages, self.max_tokens)
+            num_tokens += sum(map(len, token_ids))
             scores += self._batched.results(Texts(token_ids, types if self._knows_types else None))
-        return np.concatenate(scores)
+        return np.concatenate(scores), num_tokens
 
     def close(self) -> None:
         """Ends its thread, when what was asked is answered. Repeating it does nothing."""

@@ -13,10 +13,11 @@ def grounded(state: ServerState, body: ChatCompletionRequest, template: str, **a
     """`arguments` are what the template is given beside messages and passages. Raises ApiError 404 for a collection
     that is not served, InvalidRequestError where the last message is no question."""
     assert body.collection is not None
-    collection = state.collections.named(body.collection)
+    reader = state.retrieval.collections.named(body.collection).reader
     options = body.retrieval or RetrievalOptions()
     messages = [message.for_template() for message in body.messages]
-    hits = collection.search(question_of(messages), options.k, mode=options.mode, filter=options.filter)
+    state.metrics.count_search()
+    hits = reader.search(question_of(messages), options.k, mode=options.mode, filter=options.filter)
     room = prompt_room(state.engine.max_model_len, body.max_completion_tokens or body.max_tokens)
     return assemble_prompt(
         messages,

@@ -3,6 +3,7 @@
 A body must call itself JSON: a page in a browser can send any other kind to a server on the same machine unasked.
 """
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +14,9 @@ from pydantic import TypeAdapter
 from quire.protocol.fields import Body, BodyT, parse
 from quire.protocol.openai.answers import ErrorResponse
 from quire.server.errors import ApiError
+
+LARGE_BYTES = 1 << 18
+"""A longer body is read in a thread, so that streams do not wait for it."""
 
 _REF = "#/components/schemas/{model}"
 
@@ -30,7 +34,10 @@ async def read_body(request: Request, kind: type[BodyT]) -> BodyT:
     if media_type != "application/json" and not media_type.endswith("+json"):
         given = f"is {media_type[:80]!r}" if media_type else "is missing"
         raise ApiError(415, f"The Content-Type {given}; allowed: application/json.")
-    return parse(kind, await request.body())
+    data = await request.body()
+    if len(data) > LARGE_BYTES:
+        return await asyncio.to_thread(parse, kind, data)
+    return parse(kind, data)
 
 
 def described(kind: type[Body] | None, answer: Any, error: Any = ErrorResponse) -> dict[str, Any]:

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from quire.scheduling.admission import Admitted
 from quire.server.errors import ApiError, as_api_error
 from quire.server.render.writer import Event
+from quire.server.state import state_of
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +84,11 @@ async def while_there(receive: Receive, work: Coroutine[Any, Any, T], timeout_s:
         for each in (task, watcher):
             each.cancel()
         await asyncio.gather(task, watcher, return_exceptions=True)
+
+
+async def in_time(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` gives to a request, under the server's limit of time."""
+    return await while_there(request.receive, work, state_of(request).settings.request_timeout_s)
 
 
 class EventStream(Response):

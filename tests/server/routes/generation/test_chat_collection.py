@@ -1,5 +1,6 @@
 """Answers that stand on a collection: what the model is shown, and how its marks come back, whole and streamed."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from quire import Collection
 from quire.errors import ConfigError, InvalidRequestError
 from quire.models.embedded import EMBEDDED_MODEL
-from quire.server.collections import Collections
+from quire.server.retrieval.collections import Collections
 from quire.server.settings import ServerSettings
 from quire.server.state import ServedModel, ServerState
 from tests.rag.chunks import CAEN, ORNE, VIRE
@@ -133,6 +134,6 @@ def test_a_collection_that_is_not_there_is_refused_at_the_start(tmp_path: Path, 
         ServerState(model, ServerSettings(collection=(str(tmp_path / "nothing"),)))
     with pytest.raises(ConfigError, match="twice"):
         Collections([str(rivers), f"{rivers}/"])
-    served = Collections([str(rivers)])
-    assert list(served.by_name) == ["rivers"]
-    served.close()
+    served = Collections([str(rivers)], str(tmp_path))
+    assert served.names() == ["rivers"]
+    asyncio.run(served.close())

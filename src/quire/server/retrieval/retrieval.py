@@ -1,0 +1,73 @@
+"""The collections of a server with the threads that ask them and write to them.
+
+Searches and writes have pools of their own, so that neither waits for the other and no chat for either.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from quire.retrieval.collection import Collection
+from quire.scheduling.rates import Rates
+from quire.server.auth import Caller
+from quire.server.retrieval.collections import Collections
+from quire.server.retrieval.pool import WorkPool
+from quire.server.retrieval.refusals import not_ours, read_only
+from quire.server.retrieval.served import ServedCollection
+from quire.server.settings import ServerSettings
+
+NUM_ASKING_THREADS = 4
+NUM_WRITING_THREADS = 2
+CHARS_PER_TOKEN = 4
+"""A text that no model reads counts at the door as if one did."""
+
+T = TypeVar("T")
+
+
+class Retrieval:
+    """`rates` are those of the whole server; `on_refusal` is told the status of each."""
+
+    def __init__(self, settings: ServerSettings, rates: Rates, on_refusal: Callable[[int], None]) -> None:
+        self.collections = Collections(settings.collection, settings.collection_folder)
+        self._is_read_only = settings.are_collections_read_only
+        max_queued = settings.max_queued_retrievals
+        self._asking = WorkPool("quire-asking", NUM_ASKING_THREADS, max_queued, rates, on_refusal)
+        self._writing = WorkPool("quire-writing", NUM_WRITING_THREADS, max_queued, rates, on_refusal)
+
+    async def ask(self, caller: Caller, num_chars: int, work: Callable[[], T]) -> T:
+        """What `work` gives, in a thread. Raises ApiError 429 or 503 where there is too much to do."""
+        with self._asking.admitted(caller, num_chars // CHARS_PER_TOKEN) as ticket:
+            return await self._asking.run(ticket, work)
+
+    async def make(self, caller: Caller, work: Callable[[], T]) -> T:
+        """The same of what makes a collection."""
+        self._check_is_writable()
+        with self._writing.admitted(caller, 0) as ticket:
+            return await self._writing.run(ticket, work)
+
+    async def write(self, caller: Caller, name: str, num_chars: int, change: Callable[[Collection], T]) -> T:
+        """What `change` gives for the collection of that name, when it is its turn."""
+        served = await self._writable(name)
+        return await served.write(self._writing, caller, num_chars // CHARS_PER_TOKEN, change)
+
+    async def delete(self, caller: Caller, name: str) -> None:
+        """The collection and all that is in it."""
+        served = await self._writable(name)
+        if not served.is_ours:
+            raise not_ours(name)
+        await served.delete(self._writing, caller)
+        await asyncio.to_thread(self.collections.forget_deleted, name)
+
+    async def close(self) -> None:
+        """Waits for what has begun."""
+        await self.collections.close()
+        await asyncio.to_thread(self._asking.close)
+        await asyncio.to_thread(self._writing.close)
+
+    async def _writable(self, name: str) -> ServedCollection:
+        self._check_is_writable()
+        return await asyncio.to_thread(self.collections.named, name)
+
+    def _check_is_writable(self) -> None:
+        if self._is_read_only:
+            raise read_only()

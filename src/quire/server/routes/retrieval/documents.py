@@ -1,0 +1,46 @@
+"""/v1/collections/{name}/documents: put in, read and taken out again.
+
+What is answered with 200 is on the disk, and the next search sees it.
+"""
+
+from fastapi import APIRouter, Request, Response
+
+from quire.protocol.collections import (
+    DeletedDocuments,
+    DeleteDocumentsRequest,
+    DocumentAnswer,
+    UpsertRequest,
+    WrittenDocuments,
+)
+from quire.server.http.bodies import JsonAnswer, described, read_body
+from quire.server.http.sse import in_time
+from quire.server.retrieval import answers
+from quire.server.state import call_of
+
+router = APIRouter()
+
+
+@router.post("/v1/collections/{name}/documents", **described(UpsertRequest, WrittenDocuments))
+async def written(request: Request, name: str) -> Response:
+    """Adds documents, or puts them in place of those with the same ids: all of them are checked before one is kept."""
+    body = await read_body(request, UpsertRequest)
+    return JsonAnswer(await in_time(request, answers.written(call_of(request), name, body)))
+
+
+@router.post("/v1/collections/{name}/documents/delete", **described(DeleteDocumentsRequest, DeletedDocuments))
+async def deleted(request: Request, name: str) -> Response:
+    """Takes documents out, all at once; ids that are not there are passed over."""
+    body = await read_body(request, DeleteDocumentsRequest)
+    return JsonAnswer(await in_time(request, answers.deleted_documents(call_of(request), name, body.ids)))
+
+
+@router.get("/v1/collections/{name}/documents/{document_id:path}", **described(None, DocumentAnswer))
+async def document(request: Request, name: str, document_id: str) -> Response:
+    """A document as it was added."""
+    return JsonAnswer(await in_time(request, answers.found_document(call_of(request), name, document_id)))
+
+
+@router.delete("/v1/collections/{name}/documents/{document_id:path}", **described(None, DeletedDocuments))
+async def deleted_document(request: Request, name: str, document_id: str) -> Response:
+    """Takes one document out."""
+    return JsonAnswer(await in_time(request, answers.deleted_document(call_of(request), name, document_id)))
