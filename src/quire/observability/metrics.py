@@ -63,6 +63,8 @@ class ServingMetrics:
         self._searches = self._counter("collection_searches", "Searches of collections.").labels(model_name)
         self._written = self._counter("documents_written", "Documents added or replaced.").labels(model_name)
         self._deleted = self._counter("documents_deleted", "Documents taken out.").labels(model_name)
+        self._embedded = self._counter("embedded_texts", "Texts the embedding model read.").labels(model_name)
+        self._reranked = self._counter("reranked_texts", "Texts the reranker read.").labels(model_name)
         self._first_token = self._seconds("time_to_first_token_seconds", "From arrival to the first token.")
         self._whole = self._seconds("e2e_request_latency_seconds", "From arrival to the last token.")
         self._queue = self._seconds("request_queue_time_seconds", "From arrival to the first step.")
@@ -110,6 +112,12 @@ class ServingMetrics:
 
     def count_deleted(self, num_documents: int) -> None:
         self._deleted.inc(num_documents)
+
+    def count_embedded(self, num_texts: int) -> None:
+        self._embedded.inc(num_texts)
+
+    def count_reranked(self, num_texts: int) -> None:
+        self._reranked.inc(num_texts)
 
     def text(self) -> bytes:
         """In Prometheus' text format."""

@@ -24,13 +24,14 @@ from quire.protocol.openai import (
     TokenizeRequest,
 )
 from quire.protocol.openai.responses import ResponsesRequest
+from quire.protocol.rerank import RerankRequest
 from quire.server.errors import add_error_handlers
 from quire.server.http.bodies import add_schemas
 from quire.server.http.gate import RequestGate
 from quire.server.routes.generation import chat, completions, messages, responses
 from quire.server.routes.model import models, tokens
 from quire.server.routes.pages import page, reference
-from quire.server.routes.retrieval import collections, documents, embeddings
+from quire.server.routes.retrieval import collections, documents, embeddings, rerank
 from quire.server.routes.status import health, live
 from quire.server.settings import ServerSettings
 from quire.server.state import ServedModel, ServerState
@@ -48,6 +49,7 @@ _BODIES: tuple[type[Body], ...] = (
     UpsertRequest,
     DeleteDocumentsRequest,
     SearchRequest,
+    RerankRequest,
     TokenizeRequest,
     DetokenizeRequest,
 )
@@ -89,6 +91,7 @@ def create_app(
         embeddings,
         collections,
         documents,
+        rerank,
         tokens,
         health,
         live,
@@ -125,6 +128,7 @@ async def _load(
     load: Callable[[], AsyncEngine], state: ServerState, on_load_error: Callable[[], None]
 ) -> AsyncEngine | None:
     try:
+        await asyncio.to_thread(state.retrieval.models.load)
         engine = await asyncio.to_thread(load)
         state.open(engine)
     except Exception as error:

@@ -62,8 +62,14 @@ class ServerSettings:
     $QUIRE_HOME."""
     are_collections_read_only: bool = False
     """They are searched and read; what would change them is answered with 403."""
+    embedder: str | None = None
+    """Makes the vectors of /v1/embeddings and of collections that are made here: a directory, a hub id, or none.
+    Default: all-MiniLM-L6-v2, where it is found and asked for."""
+    reranker: str | None = None
+    """Judges passages for /v1/rerank: a directory or a hub id of a cross-encoder."""
     max_queued_retrievals: int = 256
-    """Searches that wait, and writes that wait; more of either are answered with 503 and Retry-After."""
+    """Searches, embeddings and rerankings that wait, and writes that wait; more of either are answered with 503 and
+    Retry-After."""
     tool_call_parser: str = _opens("Reading answers", "auto", choices=_PARSER_CHOICES["tool_call_parser"])
     """In which form the model calls tools; auto sees it in the chat template."""
     reasoning_parser: str = field(default="auto", metadata={"choices": _PARSER_CHOICES["reasoning_parser"]})

@@ -7,7 +7,7 @@ Knows nothing of HTTP but the errors it is answered with.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -151,11 +151,12 @@ class ServerState:
         """In which form the model thinks and calls tools: as the settings say, else as its template shows."""
         return self.settings.dialect(seen_in(self.template(template)))
 
-    def served_name(self, asked: str | None) -> str:
-        """The name that the answer gives. Raises ApiError 404 for one that is not served."""
+    def served_name(self, asked: str | None, also: Sequence[str] = ()) -> str:
+        """The name that the answer gives. Raises ApiError 404 for one that is not served; `also` are others that the
+        caller could have asked for."""
         if asked is None or asked in self.model.names:
             return asked or self.model.names[0]
-        known = ", ".join(repr(name) for name in self.model.names)
+        known = ", ".join(repr(name) for name in (*self.model.names, *also))
         message = f"There is no model {asked!r} here; allowed: {known}."
         raise ApiError(404, message, param="model", code="model_not_found")
 

@@ -9,10 +9,11 @@ from quire.errors import InvalidRequestError
 from quire.protocol.fields import MAX_TEXT_LIST, Body, Label, PromptIds
 from quire.protocol.openai.messages import TEMPLATE_FIELDS, Messages, TemplateBody
 
+MAX_DIM = 65_536
+
 
 class EmbeddingRequest(Body):
     unsupported: ClassVar[Mapping[str, str]] = {
-        "dimensions": "an embedding has the model's own width.",
         "truncate_prompt_tokens": "send the part of the text that counts.",
         "priority": "texts to be embedded are served as they come.",
     }
@@ -26,6 +27,10 @@ class EmbeddingRequest(Body):
         Field(description=f"text, a list of token ids, or a list of 1 to {MAX_TEXT_LIST} of either."),
     ]
     encoding_format: Literal["float", "base64"] = "float"
+    dimensions: Annotated[int, Field(ge=1, le=MAX_DIM)] | None = None
+    """Keeps so many of a vector's first numbers, at unit length again, for models that were trained to be cut."""
+    input_type: Literal["query", "document"] = "document"
+    """Of models that are told queries from documents."""
     user: Label | None = None
     cache_salt: Annotated[str, Field(min_length=1, max_length=256)] | None = None
 

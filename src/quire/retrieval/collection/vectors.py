@@ -191,9 +191,11 @@ def load_embedder(name: str) -> "NeuralEmbedder":
     """The model of this name, which others in this process may use too. Raises ModelLoadError where it is not on this
     machine and cannot be had."""
     from quire.retrieval.neural import embedder as neural  # loads torch
+    from quire.retrieval.neural.default_model import NAME
 
+    name = NAME if name == DEFAULT_EMBEDDER else name
     with _loading:
         found = _loaded.get(name)
         if found is None:
-            found = _loaded[name] = neural.Embedder() if name == DEFAULT_EMBEDDER else neural.Embedder(name)
+            found = _loaded[name] = neural.Embedder(name)
         return found

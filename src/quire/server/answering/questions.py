@@ -8,13 +8,11 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from quire.engine.outputs import EmbeddingOutput
 from quire.engine.prompts import PreparedRequest
 from quire.protocol.anthropic import CountTokensRequest, MessagesRequest
 from quire.protocol.openai import (
     ChatCompletionRequest,
     CompletionRequest,
-    EmbeddingRequest,
     TokenizeRequest,
     prompts_of,
     to_sampling_params,
@@ -23,13 +21,12 @@ from quire.protocol.openai.responses import ResponsesRequest
 from quire.scheduling.admission import Admitted
 from quire.server.answering.chats import chat_token_ids, prepared_chat
 from quire.server.answering.generation import Generation, by_request_id
-from quire.server.answering.prompts import prepared, salted
-from quire.server.errors import SERVER, ApiError
+from quire.server.answering.prompts import prepared
 from quire.server.render.anthropic import MessageWriter
 from quire.server.render.chat import ChatWriter
 from quire.server.render.completion import CompletionWriter
 from quire.server.render.response import ResponseWriter
-from quire.server.render.writer import AnswerWriter, Event, new_id
+from quire.server.render.writer import AnswerWriter, Event
 from quire.server.state import Call, ServerState
 
 
@@ -93,26 +90,6 @@ async def ask_completion(call: Call, body: CompletionRequest) -> Question:
 def _question(call: Call, requests: list[PreparedRequest], writer: AnswerWriter) -> Question:
     state, named = call.state, by_request_id(writer.answer_id, requests)
     return Question(call, Generation(writer.answer_id, named, state.engine, state.admission, state.metrics), writer)
-
-
-async def ask_embeddings(call: Call, body: EmbeddingRequest) -> dict[str, PreparedRequest]:
-    """The last hidden state of each text, by the engine's request id."""
-    salt = call.caller.cache_salt(body.cache_salt)
-    engine = call.state.engine
-    requests = [await engine.prepare_embedding(salted(text, salt)) for text in prompts_of(body.input)]
-    call.add_facts(num_prompt_tokens=sum(len(request.token_ids) for request in requests), user=body.user)
-    return by_request_id(new_id("embd"), requests)
-
-
-async def embedded(call: Call, requests: dict[str, PreparedRequest], ticket: Admitted) -> list[EmbeddingOutput]:
-    """Their embeddings, in order."""
-    call.state.admission.started(ticket)
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(call.state.engine.embed(text, request_id=key)) for key, text in requests.items()]
-    outputs = [task.result() for task in tasks]
-    if any(output.error is not None for output in outputs):
-        raise ApiError(500, "The engine could not finish this; the server's log says why.", kind=SERVER)
-    return outputs
 
 
 def num_prompt_tokens(state: ServerState, body: CountTokensRequest) -> int:

@@ -25,7 +25,8 @@ from quire.protocol.openai import (
 )
 from quire.protocol.protobuf import MessageT, as_message
 from quire.protocol.rpc_bodies import body_of
-from quire.server.answering.questions import Question, ask_chat, ask_completion, ask_embeddings, embedded, token_ids_of
+from quire.server.answering.embeddings import embedded
+from quire.server.answering.questions import Question, ask_chat, ask_completion, token_ids_of
 from quire.server.grpc.gate import current_call
 
 _STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
@@ -45,14 +46,10 @@ class QuireService(QuireServicer):
                 yield event
 
     async def Embed(self, request: pb.EmbedRequest, _: Any) -> pb.EmbedResponse:
-        call, body = current_call.get(), checked(EmbeddingRequest, body_of(request))
-        name, requests = call.state.served_name(body.model), await ask_embeddings(call, body)
-        with call.admitted(requests) as ticket:
-            outputs = await embedded(call, requests, ticket)
-        data = [{"index": index, "embedding": output.embedding.tolist()} for index, output in enumerate(outputs)]
-        num_tokens = sum(len(one.token_ids) for one in requests.values())
-        usage = {"prompt_tokens": num_tokens, "total_tokens": num_tokens}
-        return as_message(pb.EmbedResponse, {"model": name, "data": data, "usage": usage})
+        found = await embedded(current_call.get(), checked(EmbeddingRequest, body_of(request)))
+        data = [{"index": index, "embedding": vector.tolist()} for index, vector in enumerate(found.vectors)]
+        usage = {"prompt_tokens": found.num_tokens, "total_tokens": found.num_tokens}
+        return as_message(pb.EmbedResponse, {"model": found.model, "data": data, "usage": usage})
 
     async def Tokenize(self, request: pb.TokenizeRequest, _: Any) -> pb.TokenizeResponse:
         state, body = current_call.get().state, checked(TokenizeRequest, body_of(request))

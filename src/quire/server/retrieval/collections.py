@@ -5,27 +5,30 @@ folder, or delete, is seen at the next question. Each search sees what a collect
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
-from quire.errors import ConfigError, InvalidRequestError, ModelLoadError, shown
+from quire.errors import ConfigError, InvalidRequestError, shown
 from quire.protocol.collections import NAME, CollectionRequest
 from quire.retrieval.analyzer import Analyzer
 from quire.retrieval.collection import Collection, place_of
 from quire.retrieval.collection.places import collections_in, database_of, home
-from quire.retrieval.collection.vectors import DEFAULT_EMBEDDER, load_embedder
 from quire.server.errors import ApiError
-from quire.server.retrieval.refusals import already_there, not_found
+from quire.server.retrieval.refusals import already_there, no_embedder, not_found
 from quire.server.retrieval.served import ServedCollection
 
 _NAME = re.compile(NAME)
 
 
 class Collections:
-    def __init__(self, places: Iterable[str], folder: str | None = None) -> None:
-        """Names or paths; a path is known by the name of its folder. Raises QuireError where there is no collection."""
+    def __init__(
+        self, places: Iterable[str], folder: str | None = None, embedder: Callable[[], str | None] = lambda: None
+    ) -> None:
+        """Names or paths; a path is known by the name of its folder. `embedder` tells the model of collections that are
+        made here, if there is one. Raises QuireError where there is no collection."""
+        self._embedder = embedder
         self._folder = home() / "served" if folder is None else Path(folder).expanduser()
         self._named: dict[str, ServedCollection] = {}
         self._found: dict[str, ServedCollection] = {}
@@ -69,8 +72,10 @@ class Collections:
             place = self._folder / asked.name
             if asked.name in self._named or database_of(place).exists():
                 raise already_there(asked.name)
-            embedder = DEFAULT_EMBEDDER if _has_embedder(asked.vectors) else None
+            embedder = self._embedder() if asked.vectors in (None, "embedder") else None
             source = asked.vectors or ("none" if embedder is None else "embedder")
+            if source == "embedder" and embedder is None:
+                raise no_embedder()
             with Collection.open(place, embedder=embedder, analyzer=_analyzer(asked.language)) as made:
                 made.settle(source, asked.dim)
         return self.named(asked.name)
@@ -94,19 +99,6 @@ class Collections:
         if name in self._named:
             raise ConfigError(f"collection is given twice as {shown(name)}; a chat asks for it by that name.")
         self._named[name] = ServedCollection(name, place, is_ours=False)
-
-
-def _has_embedder(wanted: str | None) -> bool:
-    """Whether one is wanted and there. Raises InvalidRequestError where it must be and is not."""
-    if wanted not in (None, "embedder"):
-        return False
-    try:
-        load_embedder(DEFAULT_EMBEDDER)
-    except ModelLoadError as error:
-        if wanted is None:
-            return False
-        raise InvalidRequestError(f'vectors is "embedder", but: {error}', param="vectors") from error
-    return True
 
 
 def _analyzer(language: str) -> Analyzer:

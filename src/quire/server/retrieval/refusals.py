@@ -26,6 +26,14 @@ def not_ours(name: str) -> ApiError:
     return ApiError(403, message, param="collection", code="collection_not_ours")
 
 
+def no_embedder() -> ApiError:
+    message = (
+        'vectors is "embedder", and this server has no embedding model; allowed: "own" and "none". Install the default '
+        "one (docs/embeddings.md), or start it with --embedder MODEL."
+    )
+    return ApiError(400, message, param="vectors")
+
+
 def read_only() -> ApiError:
     message = "The collections of this server are read only; it was started with --are-collections-read-only."
     return ApiError(403, message, code="collections_read_only")

@@ -1,6 +1,6 @@
-"""The collections of a server with the threads that ask them and write to them.
+"""The collections of a server and the models they need, with the threads that ask them and write to them.
 
-Searches and writes have pools of their own, so that neither waits for the other and no chat for either.
+Asking and writing have pools of their own, so that neither waits for the other and no chat for either.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from quire.retrieval.collection import Collection
 from quire.scheduling.rates import Rates
 from quire.server.auth import Caller
 from quire.server.retrieval.collections import Collections
+from quire.server.retrieval.models import RetrievalModels
 from quire.server.retrieval.pool import WorkPool
 from quire.server.retrieval.refusals import not_ours, read_only
 from quire.server.retrieval.served import ServedCollection
@@ -28,7 +29,9 @@ class Retrieval:
     """`rates` are those of the whole server; `on_refusal` is told the status of each."""
 
     def __init__(self, settings: ServerSettings, rates: Rates, on_refusal: Callable[[int], None]) -> None:
-        self.collections = Collections(settings.collection, settings.collection_folder)
+        self.models = RetrievalModels(settings.embedder, settings.reranker)
+        embedder = self.models.embedder_for_collections
+        self.collections = Collections(settings.collection, settings.collection_folder, embedder)
         self._is_read_only = settings.are_collections_read_only
         max_queued = settings.max_queued_retrievals
         self._asking = WorkPool("quire-asking", NUM_ASKING_THREADS, max_queued, rates, on_refusal)

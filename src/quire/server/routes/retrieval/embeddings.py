@@ -1,16 +1,19 @@
 """/v1/embeddings."""
 
+import asyncio
 import base64
+from typing import Any
 
+import msgspec
 import numpy as np
+import numpy.typing as npt
 from fastapi import APIRouter, Request, Response
 
-from quire.engine.outputs import EmbeddingOutput
 from quire.protocol.openai import EmbeddingRequest
 from quire.protocol.openai.answers import EmbeddingList
-from quire.server.answering.questions import ask_embeddings, embedded
+from quire.server.answering.embeddings import Embedded, embedded
 from quire.server.http.bodies import JsonAnswer, described, read_body
-from quire.server.http.sse import while_there
+from quire.server.http.sse import in_time
 from quire.server.state import call_of
 
 router = APIRouter()
@@ -18,25 +21,23 @@ router = APIRouter()
 
 @router.post("/v1/embeddings", **described(EmbeddingRequest, EmbeddingList))
 async def embeddings(request: Request) -> Response:
-    """The last hidden state of each text, at unit length."""
-    call = call_of(request)
+    """A vector of unit length for each text, by the embedding model or by the served one."""
     body = await read_body(request, EmbeddingRequest)
-    name = call.state.served_name(body.model)
-    requests = await ask_embeddings(call, body)
-    with call.admitted(requests) as ticket:
-        work = embedded(call, requests, ticket)
-        outputs = await while_there(request.receive, work, call.state.settings.request_timeout_s)
+    found = await in_time(request, embedded(call_of(request), body))
+    return JsonAnswer(await asyncio.to_thread(_answer, found, body.encoding_format))
+
+
+def _answer(found: Embedded, form: str) -> dict[str, Any]:
     data = [
-        {"object": "embedding", "index": index, "embedding": _encoded(output, body.encoding_format)}
-        for index, output in enumerate(outputs)
+        {"object": "embedding", "index": index, "embedding": _encoded(vector, form)}
+        for index, vector in enumerate(found.vectors)
     ]
-    num_tokens = sum(len(request.token_ids) for request in requests.values())
-    usage = {"prompt_tokens": num_tokens, "total_tokens": num_tokens}
-    return JsonAnswer({"object": "list", "model": name, "data": data, "usage": usage})
+    usage = {"prompt_tokens": found.num_tokens, "total_tokens": found.num_tokens}
+    return {"object": "list", "model": found.model, "data": data, "usage": usage}
 
 
-def _encoded(output: EmbeddingOutput, form: str) -> list[float] | str:
+def _encoded(vector: npt.NDArray[np.float32], form: str) -> msgspec.Raw | str:
+    """Numbers are written one vector at a time, so that the event loop gets its turns in between."""
     if form == "base64":
-        return base64.b64encode(output.embedding.astype("<f4").tobytes()).decode()
-    numbers: list[float] = output.embedding.astype(np.float64).tolist()
-    return numbers
+        return base64.b64encode(vector.astype("<f4").tobytes()).decode()
+    return msgspec.Raw(msgspec.json.encode(vector.astype(np.float64).tolist()))
