@@ -53,7 +53,8 @@ def test_public_names_exist_and_live_where_they_say() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["quire", "quire.cache", "quire.scheduling", "quire.client.rpc", "quire.cli.app", "quire.bench.harness"]
+    "module",
+    ["quire", "quire.cache", "quire.scheduling", "quire.client.transport.rpc", "quire.cli.app", "quire.bench.harness"],
 )
 def test_what_needs_no_torch_loads_none(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 import pytest
 
 from quire import AsyncClient, Client, RetryPolicy, ServerError, ServerUnreachableError, StructuredOutputs
-from quire.client.http import events_of
 from quire.client.joined import joined_chat, joined_completion
+from quire.client.transport.http import events_of
 from quire.config import EngineConfig
 from quire.engine.assembly import assemble
 from quire.errors import ConfigError, InvalidRequestError

@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 
 from quire.errors import InvalidRequestError
 from quire.protocol._generated import quire_pb2 as pb
+from quire.protocol.collections import SearchRequest, UpsertRequest
 from quire.protocol.fields import Body, checked
 from quire.protocol.openai import ChatCompletionRequest, CompletionRequest, EmbeddingRequest, TokenizeRequest
 from quire.protocol.rpc_bodies import body_of, message_of
@@ -22,6 +23,7 @@ CALLED = {
     "tool_calls": [{"id": "1", "type": "function", "function": {"name": "look", "arguments": "{}"}}],
 }
 TOLD = {"role": "tool", "tool_call_id": "1", "content": "d"}
+FILTER = {"id": 2**62 + 1, "z": {"$in": [1.0, None, "ä"]}, "a": True}
 SAMPLING: dict[str, Any] = {
     "temperature": 0.0,
     "top_k": -1,
@@ -61,7 +63,24 @@ SAMPLING: dict[str, Any] = {
                 "top_logprobs": 3,
             },
         ),
+        (
+            ChatCompletionRequest,
+            pb.ChatRequest,
+            {"messages": ASKED, "collection": "c", "retrieval": {"k": 2, "mode": "lexical", "filter": FILTER}},
+        ),
         (EmbeddingRequest, pb.EmbedRequest, {"input": ["a", "b"], "cache_salt": "s"}),
+        (EmbeddingRequest, pb.EmbedRequest, {"input": ["a"], "dimensions": 8, "input_type": "query"}),
+        (SearchRequest, pb.SearchRequest, {"query": "", "k": 3, "filter": FILTER, "fusion": "dbsf", "vector": [0.5]}),
+        (
+            UpsertRequest,
+            pb.UpsertRequest,
+            {
+                "documents": [
+                    {"id": "a", "text": "", "metadata": FILTER, "vector": [0.5, -2.0]},
+                    {"id": "b", "text": "c"},
+                ]
+            },
+        ),
         (EmbeddingRequest, pb.EmbedRequest, {"input": [[1], [2, 3]]}),
         (TokenizeRequest, pb.TokenizeRequest, {"messages": ASKED, "tools": [TOOL], "add_generation_prompt": False}),
         (TokenizeRequest, pb.TokenizeRequest, {"prompt": "", "return_token_strs": True, "add_special_tokens": False}),
@@ -125,6 +144,9 @@ def test_what_cannot_be_sent_is_said(body: dict[str, Any], words: str) -> None:
             "Give prompt or prompt_token_ids",
         ),
         (pb.ChatRequest(tool_choice="auto", tool_choice_function="f"), "Give tool_choice or tool_choice_function"),
+        (pb.SearchRequest(filter="{"), "filter is no JSON"),
+        (pb.ChatRequest(retrieval=pb.Retrieval(filter="{")), "filter of retrieval is no JSON"),
+        (pb.UpsertRequest(documents=[pb.Document(metadata="x")]), "metadata of documents.0. is no JSON"),
         (pb.ChatRequest(tools=[pb.Tool(name="f", parameters="{")]), "parameters of a tool is no JSON"),
         (pb.ChatRequest(tools=[pb.Tool(name="f", parameters="[" * 100_000)]), "parameters of a tool is no JSON"),
     ],

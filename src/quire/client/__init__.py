@@ -1,7 +1,8 @@
 """How does another program ask a Quire server?
 
-`Client` and `AsyncClient` have a method for each thing that can be asked. `asks` builds the request once, `http` and
-`rpc` carry it, `retries` says when it is sent again. Knows the protocol and no engine: it loads no torch.
+`Client` and `AsyncClient` have a method for each thing that can be asked. `asks` and `collection_asks` build the
+request once, `transport` carries it over HTTP or gRPC, `retries` says when it is sent again. Knows the protocol and no
+engine: it loads no torch.
 """
 
 from quire.client.asynchronous import AsyncClient

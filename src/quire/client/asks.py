@@ -6,7 +6,8 @@ server's defaults hold. Checks nothing that the server checks.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
+from urllib.parse import quote
 
 from quire.sampling_params import StructuredOutputs
 
@@ -18,7 +19,9 @@ Prompt = str | Sequence[int]
 class Operation:
     method: str
     path: str
-    rpc: str
+    """With a place for each of the ask's `names`."""
+    rpc: str | None = None
+    """The call of quire.proto; None where there is none."""
 
 
 CHAT = Operation("POST", "/v1/chat/completions", "Chat")
@@ -26,6 +29,7 @@ GENERATE = Operation("POST", "/v1/completions", "Generate")
 EMBED = Operation("POST", "/v1/embeddings", "Embed")
 TOKENIZE = Operation("POST", "/tokenize", "Tokenize")
 DETOKENIZE = Operation("POST", "/detokenize", "Detokenize")
+RERANK = Operation("POST", "/v1/rerank")
 MODELS = Operation("GET", "/v1/models", "ModelInfo")
 
 
@@ -33,6 +37,14 @@ MODELS = Operation("GET", "/v1/models", "ModelInfo")
 class Ask:
     operation: Operation
     body: dict[str, Any] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    """Of the collection, or whatever else HTTP has in the path."""
+
+    @property
+    def path(self) -> str:
+        """A dot by itself would be taken for a step of the path."""
+        quoted = {name: quote(value, safe="").replace(".", "%2E") for name, value in self.names.items()}
+        return self.operation.path.format(**quoted)
 
 
 class SamplingOptions(TypedDict, total=False):
@@ -75,6 +87,15 @@ class TemplateOptions(TypedDict, total=False):
     chat_template_kwargs: Mapping[str, Any]
 
 
+class RetrievalOptions(TypedDict, total=False):
+    """How the passages of an answer are found."""
+
+    k: int
+    mode: Literal["hybrid", "dense", "lexical"]
+    filter: Mapping[str, Any]
+    max_prompt_tokens: int
+
+
 class ChatOptions(SamplingOptions, TemplateOptions, total=False):
     max_tokens: int
     logprobs: bool
@@ -83,6 +104,9 @@ class ChatOptions(SamplingOptions, TemplateOptions, total=False):
     parallel_tool_calls: bool
     reasoning_effort: str
     include_reasoning: bool
+    collection: str
+    """The answer stands on its passages and comes with `citations`."""
+    retrieval: RetrievalOptions
 
 
 class GenerateOptions(SamplingOptions, total=False):
@@ -90,6 +114,21 @@ class GenerateOptions(SamplingOptions, total=False):
     logprobs: int
     echo: bool
     add_special_tokens: bool
+
+
+class EmbedOptions(TypedDict, total=False):
+    model: str
+    """The embedding model or the served one."""
+    dimensions: int
+    input_type: Literal["query", "document"]
+    user: str
+
+
+class RerankOptions(TypedDict, total=False):
+    model: str
+    top_n: int
+    return_documents: bool
+    user: str
 
 
 def chat(messages: str | Sequence[Message], options: ChatOptions) -> Ask:
@@ -100,14 +139,18 @@ def generate(prompt: Prompt | Sequence[Prompt], options: GenerateOptions) -> Ask
     return Ask(GENERATE, {"prompt": prompt, **_plain(options)})
 
 
-def embed(texts: Prompt | Sequence[Prompt], model: str | None, user: str | None) -> Ask:
-    return Ask(EMBED, _given(input=texts, model=model, user=user))
+def embed(texts: Prompt | Sequence[Prompt], options: EmbedOptions) -> Ask:
+    return Ask(EMBED, {"input": texts, **given(**options)})
+
+
+def rerank(query: str, documents: Sequence[str], options: RerankOptions) -> Ask:
+    return Ask(RERANK, {"query": query, "documents": [*documents], **given(**options)})
 
 
 def tokenize(prompt: str | Sequence[Message], options: TemplateOptions, *, add_special_tokens: bool | None) -> Ask:
     if isinstance(prompt, str):
-        return Ask(TOKENIZE, {"prompt": prompt, **_given(add_special_tokens=add_special_tokens), **options})
-    return Ask(TOKENIZE, {"messages": conversation(prompt), **_given(add_special_tokens=add_special_tokens), **options})
+        return Ask(TOKENIZE, {"prompt": prompt, **given(add_special_tokens=add_special_tokens), **options})
+    return Ask(TOKENIZE, {"messages": conversation(prompt), **given(add_special_tokens=add_special_tokens), **options})
 
 
 def detokenize(token_ids: Sequence[int]) -> Ask:
@@ -121,7 +164,7 @@ def conversation(messages: str | Sequence[Message]) -> list[Message]:
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
     """As JSON has them."""
-    plain = _given(**options)
+    plain = given(**options)
     form, bias = plain.get("structured_outputs"), plain.get("logit_bias")
     if is_dataclass(form) and not isinstance(form, type):
         plain["structured_outputs"] = {
@@ -132,5 +175,5 @@ def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _given(**fields: Any) -> dict[str, Any]:
+def given(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}

@@ -1,17 +1,29 @@
 """The client for programs that have an event loop; `Client` is this one with a loop of its own."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self, Unpack, cast
 
-from quire.client import asks
-from quire.client.asks import Ask, ChatOptions, GenerateOptions, Message, Prompt, TemplateOptions
+from quire.client import asks, collection_asks
+from quire.client.asks import (
+    Ask,
+    ChatOptions,
+    EmbedOptions,
+    GenerateOptions,
+    Message,
+    Prompt,
+    RerankOptions,
+    TemplateOptions,
+)
+from quire.client.collection_asks import NewCollectionOptions, NewDocument, SearchOptions
 from quire.client.retries import RetryPolicy
-from quire.client.transport import Address, transport_to
+from quire.client.transport.address import Address, transport_to
 from quire.errors import QuireError
+from quire.protocol.collections import CollectionInfo, DocumentAnswer, HitAnswer, WrittenDocuments
 from quire.protocol.openai.answers import ChatCompletion, ChatCompletionChunk, Completion, EmbeddingList, Model, Tokens
+from quire.protocol.rerank import RerankAnswer
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
@@ -52,11 +64,13 @@ class AsyncClient:
         """The same as it comes; the last event has the usage."""
         return cast("AsyncGenerator[Completion, None]", self._events(asks.generate(prompt, options)))
 
-    async def embed(
-        self, texts: Prompt | Sequence[Prompt], *, model: str | None = None, user: str | None = None
-    ) -> EmbeddingList:
+    async def embed(self, texts: Prompt | Sequence[Prompt], **options: Unpack[EmbedOptions]) -> EmbeddingList:
         """A vector of unit length for each text."""
-        return cast(EmbeddingList, await self._answer(asks.embed(texts, model, user)))
+        return cast(EmbeddingList, await self._answer(asks.embed(texts, options)))
+
+    async def rerank(self, query: str, documents: Sequence[str], **options: Unpack[RerankOptions]) -> RerankAnswer:
+        """How well each document answers the query, best first."""
+        return cast(RerankAnswer, await self._answer(asks.rerank(query, documents, options)))
 
     async def tokenize(
         self,
@@ -75,6 +89,38 @@ class AsyncClient:
     async def models(self) -> list[Model]:
         """The names the model answers to."""
         return cast("list[Model]", (await self._answer(Ask(asks.MODELS)))["data"])
+
+    async def collections(self) -> list[CollectionInfo]:
+        """Those that the server serves."""
+        return cast("list[CollectionInfo]", (await self._answer(Ask(collection_asks.LIST)))["data"])
+
+    async def collection(self, name: str) -> CollectionInfo:
+        """What one of them holds."""
+        return cast(CollectionInfo, await self._answer(collection_asks.show(name)))
+
+    async def create_collection(self, name: str, **options: Unpack[NewCollectionOptions]) -> CollectionInfo:
+        """A new one, empty."""
+        return cast(CollectionInfo, await self._answer(collection_asks.create(name, options)))
+
+    async def delete_collection(self, name: str) -> None:
+        """With all that is in it."""
+        await self._answer(collection_asks.delete(name))
+
+    async def upsert(self, collection: str, documents: Iterable[NewDocument]) -> WrittenDocuments:
+        """Adds documents, or puts them in place of those with the same ids; they are on the server's disk then."""
+        return cast(WrittenDocuments, await self._answer(collection_asks.upsert(collection, documents)))
+
+    async def document(self, collection: str, document_id: str) -> DocumentAnswer:
+        """As it was added."""
+        return cast(DocumentAnswer, await self._answer(collection_asks.document(collection, document_id)))
+
+    async def delete_documents(self, collection: str, ids: Iterable[str]) -> int:
+        """Takes documents out; returns how many of them there were."""
+        return int((await self._answer(collection_asks.delete_documents(collection, ids)))["num_deleted"])
+
+    async def search(self, collection: str, query: str, **options: Unpack[SearchOptions]) -> list[HitAnswer]:
+        """The passages that are about the query, best first."""
+        return cast("list[HitAnswer]", (await self._answer(collection_asks.search(collection, query, options)))["data"])
 
     async def close(self) -> None:
         await self._transport.close()

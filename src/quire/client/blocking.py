@@ -6,14 +6,25 @@ Thread safety: any thread.
 import asyncio
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Coroutine, Generator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Generator, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
-from quire.client.asks import ChatOptions, GenerateOptions, Message, Prompt, TemplateOptions
+from quire.client.asks import (
+    ChatOptions,
+    EmbedOptions,
+    GenerateOptions,
+    Message,
+    Prompt,
+    RerankOptions,
+    TemplateOptions,
+)
 from quire.client.asynchronous import DEFAULT_URL, AsyncClient
+from quire.client.collection_asks import NewCollectionOptions, NewDocument, SearchOptions
 from quire.client.retries import RetryPolicy
+from quire.protocol.collections import CollectionInfo, DocumentAnswer, HitAnswer, WrittenDocuments
 from quire.protocol.openai.answers import ChatCompletion, ChatCompletionChunk, Completion, EmbeddingList, Model, Tokens
+from quire.protocol.rerank import RerankAnswer
 
 T = TypeVar("T")
 
@@ -52,11 +63,13 @@ class Client:
         """The same as it comes; the last event has the usage. Closing it, or forgetting it, ends the request."""
         return self._loop.iterate(self._client.generate_stream(prompt, **options))
 
-    def embed(
-        self, texts: Prompt | Sequence[Prompt], *, model: str | None = None, user: str | None = None
-    ) -> EmbeddingList:
+    def embed(self, texts: Prompt | Sequence[Prompt], **options: Unpack[EmbedOptions]) -> EmbeddingList:
         """A vector of unit length for each text."""
-        return self._loop.run(self._client.embed(texts, model=model, user=user))
+        return self._loop.run(self._client.embed(texts, **options))
+
+    def rerank(self, query: str, documents: Sequence[str], **options: Unpack[RerankOptions]) -> RerankAnswer:
+        """How well each document answers the query, best first."""
+        return self._loop.run(self._client.rerank(query, documents, **options))
 
     def tokenize(
         self,
@@ -75,6 +88,38 @@ class Client:
     def models(self) -> list[Model]:
         """The names the model answers to."""
         return self._loop.run(self._client.models())
+
+    def collections(self) -> list[CollectionInfo]:
+        """Those that the server serves."""
+        return self._loop.run(self._client.collections())
+
+    def collection(self, name: str) -> CollectionInfo:
+        """What one of them holds."""
+        return self._loop.run(self._client.collection(name))
+
+    def create_collection(self, name: str, **options: Unpack[NewCollectionOptions]) -> CollectionInfo:
+        """A new one, empty."""
+        return self._loop.run(self._client.create_collection(name, **options))
+
+    def delete_collection(self, name: str) -> None:
+        """With all that is in it."""
+        self._loop.run(self._client.delete_collection(name))
+
+    def upsert(self, collection: str, documents: Iterable[NewDocument]) -> WrittenDocuments:
+        """Adds documents, or puts them in place of those with the same ids; they are on the server's disk then."""
+        return self._loop.run(self._client.upsert(collection, documents))
+
+    def document(self, collection: str, document_id: str) -> DocumentAnswer:
+        """As it was added."""
+        return self._loop.run(self._client.document(collection, document_id))
+
+    def delete_documents(self, collection: str, ids: Iterable[str]) -> int:
+        """Takes documents out; returns how many of them there were."""
+        return self._loop.run(self._client.delete_documents(collection, ids))
+
+    def search(self, collection: str, query: str, **options: Unpack[SearchOptions]) -> list[HitAnswer]:
+        """The passages that are about the query, best first."""
+        return self._loop.run(self._client.search(collection, query, **options))
 
     def close(self) -> None:
         """Ends what still streams."""

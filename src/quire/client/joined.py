@@ -55,6 +55,8 @@ def _add_delta(message: dict[str, Any], delta: Any) -> None:
     for name in ("content", "reasoning_content"):
         if delta.get(name):
             message[name] = message.get(name, "") + delta[name]
+    if delta.get("citations"):
+        message["citations"] = [*message.get("citations", ()), *delta["citations"]]
     for call in delta.get("tool_calls", ()):
         calls = message.setdefault("tool_calls", {})
         known = calls.setdefault(

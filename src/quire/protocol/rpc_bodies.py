@@ -1,8 +1,8 @@
 """Request bodies of the HTTP API as messages of quire.proto, and back.
 
 Most fields have one name and type in both. Where HTTP lets one field hold this or that, a message has a field for each:
-texts or token ids, a word or the name of a tool. What says how to choose tokens stands in `sampling`, and a JSON schema
-is text, as objects of protobuf do not keep the order of their names.
+texts or token ids, a word or the name of a tool. What says how to choose tokens stands in `sampling`. A JSON schema, a
+filter and metadata are text, as objects of protobuf keep neither the order of names nor large whole numbers.
 Invariant: `body_of(message_of(kind, body))` means what `body` does.
 """
 
@@ -29,7 +29,14 @@ def body_of(message: Message) -> dict[str, Any]:
     _join(body, "tool_choice", "tool_choice_function", lambda name: {"type": "function", "function": {"name": name}})
     if "tools" in body:
         body["tools"] = [{"type": "function", "function": _read_tool(tool)} for tool in body["tools"]]
-    return body
+    if "retrieval" in body:
+        body["retrieval"] = _with_json(body["retrieval"], "filter", "filter of retrieval", "retrieval")
+    if "documents" in body:
+        documents = enumerate(body["documents"])
+        body["documents"] = [
+            _with_json(one, "metadata", f"metadata of documents[{index}]", "documents") for index, one in documents
+        ]
+    return _with_json(body, "filter", "filter", "filter")
 
 
 def message_of(kind: type[MessageT], body: Mapping[str, Any]) -> MessageT:
@@ -58,13 +65,18 @@ def _join(body: dict[str, Any], name: str, other: str, joined: Any) -> None:
 
 
 def _read_tool(tool: dict[str, Any]) -> dict[str, Any]:
-    text = tool.get("parameters")
+    return _with_json(tool, "parameters", "parameters of a tool", "tools")
+
+
+def _with_json(fields: dict[str, Any], name: str, what: str, param: str) -> dict[str, Any]:
+    """The field as the JSON that it holds as text, where it is there."""
+    text = fields.get(name)
     if text is None:
-        return tool
+        return fields
     try:
-        return {**tool, "parameters": json.loads(text)}
+        return {**fields, name: json.loads(text)}
     except (ValueError, RecursionError) as error:
-        raise InvalidRequestError(f"parameters of a tool is no JSON: {error}.", param="tools") from None
+        raise InvalidRequestError(f"{what} is no JSON: {error}.", param=param) from None
 
 
 def _written(kind: type[Message], name: str, value: Any) -> dict[str, Any]:
@@ -81,6 +93,12 @@ def _written(kind: type[Message], name: str, value: Any) -> dict[str, Any]:
         return {name: [_written_tool(tool["function"]) for tool in value]}
     if name == "tool_choice" and not isinstance(value, str):
         return {"tool_choice_function": value["function"]["name"]}
+    if name == "filter":
+        return {name: json.dumps(value)}
+    if name == "retrieval":
+        return {name: _with_text(value, "filter")}
+    if name == "documents":
+        return {name: [_with_text(document, "metadata") for document in value]}
     if name == "messages":
         return {name: [_written_message(message) for message in value]}
     return {name: value}
@@ -96,8 +114,13 @@ def _texts_or_ids(name: str, value: Any) -> dict[str, Any]:
 
 
 def _written_tool(function: Mapping[str, Any]) -> dict[str, Any]:
-    parameters = function.get("parameters")
-    return {**function, "parameters": None if parameters is None else json.dumps(parameters)}
+    return _with_text(function, "parameters")
+
+
+def _with_text(fields: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The field as JSON in a text, where it is there."""
+    value = fields.get(name)
+    return {**fields, name: None if value is None else json.dumps(value)}
 
 
 def _written_message(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,6 +49,16 @@ class QuireStub:
                 request_serializer=quire_dot_v1_dot_quire__pb2.EmbedRequest.SerializeToString,
                 response_deserializer=quire_dot_v1_dot_quire__pb2.EmbedResponse.FromString,
                 _registered_method=True)
+        self.Search = channel.unary_unary(
+                '/quire.v1.Quire/Search',
+                request_serializer=quire_dot_v1_dot_quire__pb2.SearchRequest.SerializeToString,
+                response_deserializer=quire_dot_v1_dot_quire__pb2.SearchResponse.FromString,
+                _registered_method=True)
+        self.Upsert = channel.unary_unary(
+                '/quire.v1.Quire/Upsert',
+                request_serializer=quire_dot_v1_dot_quire__pb2.UpsertRequest.SerializeToString,
+                response_deserializer=quire_dot_v1_dot_quire__pb2.UpsertResponse.FromString,
+                _registered_method=True)
         self.Tokenize = channel.unary_unary(
                 '/quire.v1.Quire/Tokenize',
                 request_serializer=quire_dot_v1_dot_quire__pb2.TokenizeRequest.SerializeToString,
@@ -85,6 +95,20 @@ class QuireServicer:
 
     def Embed(self, request, context):
         """Unit-length embeddings of texts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Search(self, request, context):
+        """The passages of a collection that are about a query, best first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Upsert(self, request, context):
+        """Documents added to a collection, or put in place of those with the same ids; when it answers, they are on the disk.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -128,6 +152,16 @@ def add_QuireServicer_to_server(servicer, server):
                     servicer.Embed,
                     request_deserializer=quire_dot_v1_dot_quire__pb2.EmbedRequest.FromString,
                     response_serializer=quire_dot_v1_dot_quire__pb2.EmbedResponse.SerializeToString,
+            ),
+            'Search': grpc.unary_unary_rpc_method_handler(
+                    servicer.Search,
+                    request_deserializer=quire_dot_v1_dot_quire__pb2.SearchRequest.FromString,
+                    response_serializer=quire_dot_v1_dot_quire__pb2.SearchResponse.SerializeToString,
+            ),
+            'Upsert': grpc.unary_unary_rpc_method_handler(
+                    servicer.Upsert,
+                    request_deserializer=quire_dot_v1_dot_quire__pb2.UpsertRequest.FromString,
+                    response_serializer=quire_dot_v1_dot_quire__pb2.UpsertResponse.SerializeToString,
             ),
             'Tokenize': grpc.unary_unary_rpc_method_handler(
                     servicer.Tokenize,
@@ -226,6 +260,60 @@ class Quire:
             '/quire.v1.Quire/Embed',
             quire_dot_v1_dot_quire__pb2.EmbedRequest.SerializeToString,
             quire_dot_v1_dot_quire__pb2.EmbedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Search(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quire.v1.Quire/Search',
+            quire_dot_v1_dot_quire__pb2.SearchRequest.SerializeToString,
+            quire_dot_v1_dot_quire__pb2.SearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Upsert(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quire.v1.Quire/Upsert',
+            quire_dot_v1_dot_quire__pb2.UpsertRequest.SerializeToString,
+            quire_dot_v1_dot_quire__pb2.UpsertResponse.FromString,
             options,
             channel_credentials,
             insecure,

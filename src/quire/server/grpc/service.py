@@ -5,6 +5,7 @@ field under the same names.
 """
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
@@ -15,6 +16,7 @@ from google.protobuf.message import Message
 import quire
 from quire.protocol._generated import quire_pb2 as pb
 from quire.protocol._generated.quire_pb2_grpc import QuireServicer
+from quire.protocol.collections import SearchRequest, UpsertRequest
 from quire.protocol.fields import BodyT, checked
 from quire.protocol.openai import (
     ChatCompletionRequest,
@@ -28,6 +30,7 @@ from quire.protocol.rpc_bodies import body_of
 from quire.server.answering.embeddings import embedded
 from quire.server.answering.questions import Question, ask_chat, ask_completion, token_ids_of
 from quire.server.grpc.gate import current_call
+from quire.server.retrieval.answers import searched, written
 
 _STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
 
@@ -51,6 +54,17 @@ class QuireService(QuireServicer):
         usage = {"prompt_tokens": found.num_tokens, "total_tokens": found.num_tokens}
         return as_message(pb.EmbedResponse, {"model": found.model, "data": data, "usage": usage})
 
+    async def Search(self, request: pb.SearchRequest, _: Any) -> pb.SearchResponse:
+        name, body = _of_collection(request)
+        answer = await searched(current_call.get(), name, checked(SearchRequest, body))
+        hits = [{**hit, "metadata": json.dumps(hit["metadata"])} for hit in answer["data"]]
+        return as_message(pb.SearchResponse, {"data": hits})
+
+    async def Upsert(self, request: pb.UpsertRequest, _: Any) -> pb.UpsertResponse:
+        name, body = _of_collection(request)
+        answer = await written(current_call.get(), name, checked(UpsertRequest, body))
+        return as_message(pb.UpsertResponse, answer)
+
     async def Tokenize(self, request: pb.TokenizeRequest, _: Any) -> pb.TokenizeResponse:
         state, body = current_call.get().state, checked(TokenizeRequest, body_of(request))
         state.served_name(body.model)
@@ -71,6 +85,12 @@ class QuireService(QuireServicer):
         names = [state.served_name(request.model)] if request.HasField("model") else state.model.names
         models = [state.model_named(name) for name in names]
         return as_message(pb.ModelInfoResponse, {"data": models, "version": quire.__version__})
+
+
+def _of_collection(request: Message) -> tuple[str, dict[str, Any]]:
+    """Its name, and the body of the route that HTTP has under it."""
+    body = body_of(request)
+    return body.pop("collection", ""), body
 
 
 def _streamed_body(kind: type[BodyT], request: Message) -> BodyT:

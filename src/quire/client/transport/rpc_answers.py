@@ -1,5 +1,6 @@
 """Answers of quire.proto as those of the HTTP API: what protobuf leaves out because it is nothing is there again."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -43,11 +44,17 @@ def _embeddings(answer: Any) -> dict[str, Any]:
     return {**fields, "object": "list", "data": data, "usage": usage}
 
 
+def _hits(answer: Any) -> dict[str, Any]:
+    data = as_dict(answer, with_zeros=True).get("data", [])
+    hits = [{"heading": None, **hit, "metadata": json.loads(hit["metadata"])} for hit in data]
+    return {"object": "list", "data": hits}
+
+
 def _tokens(answer: Any) -> dict[str, Any]:
     return {"tokens": [], **as_dict(answer, with_zeros=True)}
 
 
-def _text(answer: Any) -> dict[str, Any]:
+def _plain(answer: Any) -> dict[str, Any]:
     return as_dict(answer, with_zeros=True)
 
 
@@ -60,8 +67,10 @@ ANSWERS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "Chat": _chat,
     "Generate": _completion,
     "Embed": _embeddings,
+    "Search": _hits,
+    "Upsert": _plain,
     "Tokenize": _tokens,
-    "Detokenize": _text,
+    "Detokenize": _plain,
     "ModelInfo": _models,
 }
 """By the name of the call."""

@@ -9,7 +9,7 @@ import httpx
 import msgspec
 
 from quire.client.asks import Ask
-from quire.client.transport import Address
+from quire.client.transport.address import Address
 from quire.errors import ServerError, ServerUnreachableError
 
 _DONE = b"[DONE]"
@@ -56,7 +56,7 @@ class HttpTransport:
         """The answer once its head is there. Raises ServerError where it is one."""
         content = msgspec.json.encode(body) if ask.operation.method == "POST" else None
         try:
-            async with self._client.stream(ask.operation.method, ask.operation.path, content=content) as response:
+            async with self._client.stream(ask.operation.method, ask.path, content=content) as response:
                 if response.status_code >= 400:
                     raise _error_of(response.status_code, _decoded(await response.aread()), response.headers)
                 yield response

@@ -15,9 +15,9 @@ import grpc
 
 from quire.client.asks import CHAT, Ask
 from quire.client.joined import joined_chat, joined_completion
-from quire.client.rpc_answers import ANSWERS
-from quire.client.transport import Address
-from quire.errors import ServerError, ServerUnreachableError
+from quire.client.transport.address import Address
+from quire.client.transport.rpc_answers import ANSWERS
+from quire.errors import InvalidRequestError, ServerError, ServerUnreachableError
 from quire.protocol._generated import quire_pb2 as pb
 from quire.protocol.rpc_bodies import message_of
 
@@ -42,16 +42,17 @@ class GrpcTransport:
         self._metadata = (("authorization", f"Bearer {address.api_key}"),) if address.api_key else ()
 
     async def call(self, ask: Ask) -> dict[str, Any]:
-        if ask.operation.rpc in _STREAMED:
+        name = _name_of(ask)
+        if name in _STREAMED:
             join: Callable[[Any], Any] = joined_chat if ask.operation is CHAT else joined_completion
             return dict(join([event async for event in self.stream(ask)]))
         async with self._told():
-            call = self._method(ask, "unary_unary")(self._request(ask), **self._options)
-            return ANSWERS[ask.operation.rpc](await call)
+            call = self._method(name, "unary_unary")(_request(name, ask), **self._options)
+            return ANSWERS[name](await call)
 
     async def stream(self, ask: Ask) -> AsyncGenerator[dict[str, Any], None]:
-        request = self._request(ask)
-        call = self._method(ask, "unary_stream")(request, metadata=self._metadata)
+        name = _name_of(ask)
+        call = self._method(name, "unary_stream")(_request(name, ask), metadata=self._metadata)
         try:
             async with self._told():
                 while True:
@@ -59,7 +60,7 @@ class GrpcTransport:
                         event = await call.read()
                     if event is grpc.aio.EOF:
                         break
-                    yield ANSWERS[ask.operation.rpc](event)
+                    yield ANSWERS[name](event)
                 await call.code()
         finally:
             call.cancel()
@@ -72,11 +73,7 @@ class GrpcTransport:
     def _options(self) -> dict[str, Any]:
         return {"metadata": self._metadata, "timeout": self._address.timeout_s}
 
-    def _request(self, ask: Ask) -> Any:
-        return message_of(getattr(pb, f"{ask.operation.rpc}Request"), ask.body)
-
-    def _method(self, ask: Ask, kind: str) -> Any:
-        name = ask.operation.rpc
+    def _method(self, name: str, kind: str) -> Any:
         answer = getattr(pb, f"{name}Event" if name in _STREAMED else f"{name}Response")
         if self._channel is None:
             self._channel = _channel_to(self._address)
@@ -93,6 +90,18 @@ class GrpcTransport:
         except TimeoutError as error:
             reason = f"nothing came for {self._address.timeout_s:g} s"
             raise ServerUnreachableError(f"{self._address.url} did not answer: {reason}.", was_sent=True) from error
+
+
+def _name_of(ask: Ask) -> str:
+    """Of its call. Raises InvalidRequestError for what quire.proto has not."""
+    if ask.operation.rpc is None:
+        what = f"{ask.operation.method} {ask.operation.path}"
+        raise InvalidRequestError(f"{what} cannot be asked over gRPC; give base_url as http:// or https://.")
+    return ask.operation.rpc
+
+
+def _request(name: str, ask: Ask) -> Any:
+    return message_of(getattr(pb, f"{name}Request"), {**ask.names, **ask.body})
 
 
 def _serialized(message: Any) -> bytes:

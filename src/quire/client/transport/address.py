@@ -59,9 +59,9 @@ class Transport(Protocol):
 
 def transport_to(address: Address) -> Transport:
     if address.is_grpc:
-        from quire.client.rpc import GrpcTransport
+        from quire.client.transport.rpc import GrpcTransport
 
         return GrpcTransport(address)
-    from quire.client.http import HttpTransport
+    from quire.client.transport.http import HttpTransport
 
     return HttpTransport(address)
