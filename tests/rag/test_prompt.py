@@ -98,6 +98,16 @@ def test_the_last_passage_is_cut_between_words(tiny):
     assert prompt.passages == [ORNE, long]
 
 
+def test_the_question_is_what_the_user_said_last_whatever_tools_said_since():
+    answered = [{"role": "assistant", "content": "I look."}, {"role": "tool", "content": "It is noon."}]
+    earlier = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi."}]
+    messages = [*earlier, *QUESTION, *answered]
+    assert question_of(messages) == "When was the Orne mapped?"
+    prompt = assemble_prompt(messages, [CAEN], plain(NO_SYSTEM), max_tokens=2000)
+    assert (prompt.messages[:2], prompt.messages[3:]) == (earlier, answered)
+    assert prompt.messages[2]["content"].endswith(f"[1] {CAEN.text}\n\nQuestion: When was the Orne mapped?")
+
+
 @pytest.mark.parametrize(
     "messages", [[], [{"role": "assistant", "content": "Hi."}], [{"role": "user", "content": " "}]]
 )

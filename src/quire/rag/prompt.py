@@ -93,7 +93,8 @@ def ground(messages: Sequence[Message], form: Form, texts: Sequence[str]) -> tup
     if form.place == "documents":
         kwargs["documents"] = [{"text": form.passage.format(text=text)} for text in texts]
     elif form.place == "user":
-        grounded[-1] = {**messages[-1], "content": f"{context}\n\nQuestion: {question_of(messages)}"}
+        asked = _question_at(messages)
+        grounded[asked] = {**messages[asked], "content": f"{context}\n\nQuestion: {question_of(messages)}"}
     elif messages[0]["role"] == "system":
         grounded[0] = {**messages[0], "content": f"{messages[0]['content']}\n\n{context}"}
     else:
@@ -118,17 +119,27 @@ def fitting(texts: Sequence[str], form: Form, tokenizer: Tokenizer, max_tokens: 
 
 
 def question_of(messages: Sequence[Message]) -> str:
-    """What is asked: the text of the last message. Raises InvalidRequestError where that is not a user's text."""
-    last = messages[-1] if messages else {}
+    """What is asked: what the user said last, whatever tools and the model have said since. Raises InvalidRequestError
+    where that is no text."""
+    last = messages[_question_at(messages)]
     content = last.get("content")
     if isinstance(content, list):
         content = "\n".join(str(part["text"]) for part in content if part.get("type") == "text")
-    if last.get("role") != "user" or not isinstance(content, str) or not content.strip():
-        raise InvalidRequestError(
-            f"The last message is {shown(last)}; to answer from a collection it must be a user's question.",
-            param="messages",
-        )
+    if not isinstance(content, str) or not content.strip():
+        raise _no_question(last)
     return content
+
+
+def _question_at(messages: Sequence[Message]) -> int:
+    for index in reversed(range(len(messages))):
+        if messages[index].get("role") == "user":
+            return index
+    raise _no_question(messages[-1] if messages else {})
+
+
+def _no_question(found: Message) -> InvalidRequestError:
+    message = f"The last message is {shown(found)}; to answer from a collection there must be a user's question."
+    return InvalidRequestError(message, param="messages")
 
 
 def _rendered(

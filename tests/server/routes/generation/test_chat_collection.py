@@ -99,6 +99,19 @@ def test_an_answer_may_cite_and_call(said: tuple[Running, ScriptedEngine]) -> No
     assert (message["content"], len(message["citations"]), len(message["tool_calls"])) == ("it was [1]", 1, 1)
 
 
+def test_the_result_of_a_tool_is_no_new_question(said: tuple[Running, ScriptedEngine]) -> None:
+    server, engine = said
+    call = {"id": "1", "type": "function", "function": {"name": "clock", "arguments": "{}"}}
+    called = [
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "1", "content": "It is noon in Vire."},
+    ]
+    reply = server.ask(CHAT, {**ASKED, "messages": [*ASKED["messages"], *called], "tools": [CLOCK]})
+    assert reply.status == 200
+    assert f"[1] {ORNE.text}\n\n[2] {CAEN.text}" in engine.last_prompt
+    assert engine.last_prompt.index(ORNE.text) < engine.last_prompt.index("It is noon in Vire.")
+
+
 def test_an_answer_without_marks_has_no_citations(said: tuple[Running, ScriptedEngine]) -> None:
     server, engine = said
     engine.says = ["No."]
