@@ -19,12 +19,12 @@ QUESTION = f"{PASSAGE}\n\nQuestion: When was the lighthouse built?"
 
 
 @contextmanager
-def server(model: str | None) -> Iterator[str]:
+def server(model: str | None, *flags: str) -> Iterator[str]:
     """Its address, as soon as it is ready."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     command = [sys.executable, "-m", "quire.cli", "--log-level", "error", "serve", "--port", str(port)]
-    process = subprocess.Popen([*command, *([model] if model else [])])
+    process = subprocess.Popen([*command, *flags, *([model] if model else [])])
     try:
         url = f"http://127.0.0.1:{port}"
         while not is_ready(url):

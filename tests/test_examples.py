@@ -11,11 +11,13 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 ARGUMENTS = {
     "offline_batch.py": ["--max-tokens", "4"],
     "serve_and_chat.py": ["--max-tokens", "8"],
+    "serve_a_collection.py": [],
     "throughput.py": ["--num-requests", "8", "--input-len", "10", "40", "--output-len", "5", "9"],
 }
 PRINTED = {
     "offline_batch.py": "'The capital of France is' → ",
     "serve_and_chat.py": "answer: ",
+    "serve_a_collection.py": "found orme: ",
     "throughput.py": "8 requests, ",
 }
 
