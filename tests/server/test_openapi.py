@@ -24,7 +24,7 @@ def test_what_the_document_says_is_so(tiny: Running, subtests: pytest.Subtests) 
     for found in document.get_all_operations():
         operation = found.ok()
 
-        @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[*HealthCheck], database=None)
+        @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[*HealthCheck], database=None)
         @given(case=operation.as_strategy(generation_mode=GenerationMode.POSITIVE))
         def ask(case: schemathesis.Case) -> None:
             case.call_and_validate(checks=CHECKS)
