@@ -147,7 +147,7 @@ REFUSED: list[tuple[Any, str, str | None]] = [
     (CompletionRequest, {"prompt": [-1]}, "prompt cannot be read;"),
     (CompletionRequest, {**TEXT, "max_tokens": 0}, "max_tokens is 0, which leaves nothing to answer"),
     (CompletionRequest, {**TEXT, "suffix": "y"}, "suffix is not supported here: text is made left to right."),
-    (EmbeddingRequest, {"input": "x", "dimensions": 5}, "an embedding has the model's own width"),
+    (EmbeddingRequest, {"input": "x", "truncate_prompt_tokens": 5}, "send the part of the text that counts"),
     (EmbeddingRequest, {"input": "x", "priority": 1}, "texts to be embedded are served as they come"),
     (TokenizeRequest, {"prompt": "x", "chat_template": "y"}, "chat_template has no meaning with prompt"),
     (TokenizeRequest, {**CHAT, "add_special_tokens": False}, "add_special_tokens has no meaning with messages"),
