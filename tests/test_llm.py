@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from quire import LLM, SamplingParams, StructuredOutputs
-from quire.bench.resources import resident_bytes
+from quire.bench.machine.resources import resident_bytes
 from quire.errors import CapacityError, ConfigError, EngineClosedError, InvalidRequestError, ModelLoadError, QuireError
 from quire.parallel.group import TorchGroup
 from tests.models.tiny import write_tiny

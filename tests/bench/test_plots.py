@@ -8,11 +8,11 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
-from quire.bench import scheduler
 from quire.bench.harness import Measurement, Result
+from quire.bench.machine.resources import Watch
 from quire.bench.plots import check_installed, save_curves
-from quire.bench.resources import Watch
 from quire.bench.results import Report
+from quire.bench.serving import scheduler
 from quire.errors import ConfigError
 
 FIRST, SECOND, THIRD = "C0", "C1", "C2"

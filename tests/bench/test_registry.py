@@ -19,8 +19,12 @@ def cases(*, n: int = 3, sizes: tuple[int, ...] = (1, 2), rate: float = 0.5, nam
 def test_benchmarks_are_read_and_not_run(tmp_path: Path) -> None:
     (tmp_path / "counting.py").write_text(BENCHMARK)
     (tmp_path / "machinery.py").write_text("def measure(): ...\n")
+    (tmp_path / "room").mkdir()
+    (tmp_path / "room" / "__init__.py").write_text('"""How fast is arithmetic?"""\n')
+    (tmp_path / "room" / "adding.py").write_text("def cases(): ...\n")
     found = registry.find_benchmarks([str(tmp_path)], package="somewhere")
-    assert list(found) == ["counting"]
+    assert list(found) == ["adding", "counting"]
+    assert found["adding"].module == "somewhere.room.adding"
     assert (found["counting"].module, found["counting"].help) == ("somewhere.counting", "How fast is counting?")
     assert found["counting"].parameters == (
         Parameter("n", int, 3),

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from quire.bench import growth
-from quire.bench.growth import SHAPES
 from quire.bench.harness import Param, Result
 from quire.bench.results import Report
+from quire.bench.structures import growth
+from quire.bench.structures.growth import SHAPES
 
 ENVIRONMENT = {
     "cpu": "Abacus 3000",

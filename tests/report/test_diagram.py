@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from matplotlib.image import imread
 
-from quire.bench.growth import OPERATIONS
+from quire.bench.structures.growth import OPERATIONS
 from quire.errors import ConfigError
 from quire.report import diagram
 from quire.report.house import KINDS, USES, House, Room, Use, find_contract

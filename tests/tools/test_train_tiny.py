@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
-from quire.bench import quality
+from quire.bench.arithmetic import quality
 from quire.models.embedded import EMBEDDED_MODEL
 from tools.train_tiny import chat, cloze, corpora, data, evaluate, reading, tokenizer
 from tools.train_tiny.exchange import load_exported, tensors

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen3Config, Qwen3ForCausalLM
 
-from quire.bench.quality import normal_words, token_f1
+from quire.bench.arithmetic.quality import normal_words, token_f1
 
 from . import corpora
 from .invented import Invented

@@ -1,6 +1,6 @@
 """The one way a number is measured here: warm up, repeat, take turns, watch memory and neighbours.
 
-A benchmark is a module `quire.bench.<name>`. Its docstring's first line says what it measures, and it defines
+A benchmark is a module `quire.bench.<room>.<name>`. Its docstring's first line says what it measures, and it defines
 
     def cases(*, num_seqs: int = 256, quick: bool = False) -> list[Case]:
 
@@ -28,7 +28,7 @@ from typing import TypeAlias
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from quire.bench.resources import Watch
+from quire.bench.machine.resources import Watch
 from quire.bench.stats import Summary, percentiles
 
 Param: TypeAlias = bool | int | float | str

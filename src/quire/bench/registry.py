@@ -6,8 +6,7 @@ defaults.
 """
 
 import ast
-import pkgutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -31,7 +30,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """One module of quire.bench that defines `cases`."""
+    """One module under quire.bench that defines `cases`."""
 
     name: str
     module: str
@@ -59,22 +58,26 @@ class Benchmark:
 
 def find_benchmarks(paths: Sequence[str] | None = None, package: str = "quire.bench") -> dict[str, Benchmark]:
     """All benchmarks by name, in the order of their names; `paths` are the folders to look in."""
-    found = (_read(Path(path), name, package) for path, name in _modules(paths or list(benchmarks.__path__)))
-    return {benchmark.name: benchmark for benchmark in found if benchmark is not None}
+    modules = _modules([Path(path) for path in paths or benchmarks.__path__], package)
+    found = (_read(path, module) for path, module in modules)
+    return {benchmark.name: benchmark for benchmark in sorted(filter(None, found), key=lambda found: found.name)}
 
 
-def _modules(paths: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for info in sorted(pkgutil.iter_modules(paths), key=lambda info: info.name):
-        if not info.ispkg:
-            yield str(getattr(info.module_finder, "path", paths[0])), info.name
+def _modules(folders: Iterable[Path], package: str) -> Iterator[tuple[Path, str]]:
+    """The modules in the folders, and in the packages in them."""
+    for path in (path for folder in folders for path in folder.iterdir()):
+        if path.suffix == ".py":
+            yield path, f"{package}.{path.stem}"
+        elif (path / "__init__.py").exists():
+            yield from _modules([path], f"{package}.{path.name}")
 
 
-def _read(folder: Path, name: str, package: str) -> Benchmark | None:
-    tree = ast.parse((folder / f"{name}.py").read_text())
+def _read(path: Path, module: str) -> Benchmark | None:
+    tree = ast.parse(path.read_text())
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and node.name == "cases":
             help_line = (ast.get_docstring(tree) or "").partition("\n")[0]
-            return Benchmark(name, f"{package}.{name}", help_line, tuple(_parameters(node.args, name)))
+            return Benchmark(path.stem, module, help_line, tuple(_parameters(node.args, path.stem)))
     return None
 
 

@@ -16,8 +16,8 @@ from typing import Any
 from rich.box import SIMPLE
 from rich.table import Table
 
-from quire.bench import environment
 from quire.bench.harness import Result
+from quire.bench.machine import environment
 from quire.bench.stats import Summary
 
 SCHEMA = 1

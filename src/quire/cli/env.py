@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 import quire
-from quire.bench import environment
+from quire.bench.machine import environment
 from quire.memory import device
 
 PACKAGES = ("torch", "numpy", "tokenizers", "huggingface_hub", "llguidance", "gguf", "msgspec")

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from quire.bench import growth
-from quire.bench.growth import Curve
+from quire.bench.structures import growth
+from quire.bench.structures.growth import Curve
 from quire.errors import ConfigError
 from quire.report.evidence import Evidence
 

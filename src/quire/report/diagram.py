@@ -11,7 +11,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from quire.bench.growth import OPERATIONS
+from quire.bench.structures.growth import OPERATIONS
 from quire.errors import ConfigError
 from quire.report.house import USES, House, Room, Use
 

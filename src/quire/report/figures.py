@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from quire.bench import growth, scheduler
+from quire.bench.serving import scheduler
+from quire.bench.structures import growth
 from quire.report import diagram
 from quire.report.evidence import Evidence
 from quire.report.house import House

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from quire.bench import growth
-from quire.bench.growth import OPERATIONS
+from quire.bench.structures import growth
+from quire.bench.structures.growth import OPERATIONS
 from quire.report.claims import ALLOWANCE, grows_as_claimed, promises, verdicts, word
 from quire.report.evidence import Evidence
 from quire.report.house import House

@@ -4,9 +4,9 @@ from random import Random
 
 import pytest
 
-from quire.bench import indexed_heap
 from quire.bench.harness import measure
 from quire.bench.results import Report
+from quire.bench.structures import indexed_heap
 
 
 @pytest.mark.parametrize("make", [indexed_heap._quire, indexed_heap._heapq_with_lazy_deletion])

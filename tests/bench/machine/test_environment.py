@@ -1,6 +1,6 @@
 import json
 
-from quire.bench import environment
+from quire.bench.machine import environment
 
 
 def test_digest_depends_on_facts_and_not_on_their_order() -> None:

@@ -19,7 +19,7 @@ from itertools import accumulate, count
 from random import Random
 
 from quire.bench.harness import Case, Measurement
-from quire.bench.simulation import Request
+from quire.bench.serving.simulation import Request
 from quire.config import EngineConfig
 from quire.engine.assembly import assemble
 from quire.engine.engine import LLMEngine

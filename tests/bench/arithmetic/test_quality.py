@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from quire.bench import quality
-from quire.bench.quality import Excerpt, Question
+from quire.bench.arithmetic import quality
+from quire.bench.arithmetic.quality import Excerpt, Question
 
 
 @pytest.fixture

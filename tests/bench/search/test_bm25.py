@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from quire.bench import bm25
+from quire.bench.search import bm25
 from tests.reference.bm25 import scores
 
 SIDES = [side for side in (bm25.Quire, bm25.Bm25s, bm25.Tantivy) if find_spec(side.package)]

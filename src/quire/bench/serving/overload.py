@@ -26,9 +26,9 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from quire.bench.harness import Case, Measurement
-from quire.bench.resources import resident_bytes
+from quire.bench.machine.resources import resident_bytes
 from quire.bench.results import Report
-from quire.bench.serve import TOKEN_IDS, OwnServer, own_server
+from quire.bench.serving.serve import TOKEN_IDS, OwnServer, own_server
 from quire.errors import ConfigError
 
 REST_S = 2.0

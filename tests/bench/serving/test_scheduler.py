@@ -1,4 +1,4 @@
-from quire.bench import scheduler
+from quire.bench.serving import scheduler
 
 
 def test_every_case_runs_and_ours_is_the_better_side():

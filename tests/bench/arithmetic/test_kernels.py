@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from quire.bench import kernels
+from quire.bench.arithmetic import kernels
 from quire.bench.harness import Result
 from quire.bench.results import Report
 

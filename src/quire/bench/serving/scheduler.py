@@ -14,7 +14,7 @@ from pathlib import Path
 from quire.bench.harness import Case, Measurement
 from quire.bench.plots import save_curves
 from quire.bench.results import Report
-from quire.bench.simulation import (
+from quire.bench.serving.simulation import (
     BatchServer,
     Served,
     SimulatedServer,

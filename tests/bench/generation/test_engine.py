@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from quire.bench import engine
+from quire.bench.generation import engine
+from quire.bench.generation.random_model import CONFIG, _shapes
 from quire.bench.harness import measure
-from quire.bench.random_model import CONFIG, _shapes
 from quire.errors import ConfigError
 from tests.models.tiny import write_tiny
 

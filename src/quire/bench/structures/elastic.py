@@ -14,7 +14,7 @@ from random import Random
 from time import perf_counter
 
 from quire.bench.harness import Case, Measurement
-from quire.bench.resources import resident_bytes
+from quire.bench.machine.resources import resident_bytes
 from quire.config import EngineConfig
 from quire.engine.assembly import assemble
 from quire.engine.engine import LLMEngine

@@ -16,9 +16,9 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import count
 
+from quire.bench.generation.random_model import random_model
 from quire.bench.harness import Case, Measurement
-from quire.bench.random_model import random_model
-from quire.bench.resources import Watch
+from quire.bench.machine.resources import Watch
 from quire.errors import ConfigError, shown
 from quire.llm import LLM
 from quire.sampling_params import SamplingParams
@@ -145,7 +145,7 @@ def _cold_start(engine: _Engine) -> Callable[[], Measurement]:
 
     def run() -> Measurement:
         start_s = time.time()
-        command = [sys.executable, "-m", "quire.bench.engine", engine.path, json.dumps(engine.knobs)]
+        command = [sys.executable, "-m", "quire.bench.generation.engine", engine.path, json.dumps(engine.knobs)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         told = json.loads(done.stdout.splitlines()[-1])
         first_token_s = told["first_token_at_s"] - start_s

@@ -21,10 +21,10 @@ from time import perf_counter
 
 import numpy as np
 
-from quire.bench.cache_peers import MiniSglang, NanoVllm
 from quire.bench.harness import Case, Measurement
-from quire.bench.resources import resident_bytes
+from quire.bench.machine.resources import resident_bytes
 from quire.bench.results import Report
+from quire.bench.structures.cache_peers import MiniSglang, NanoVllm
 from quire.cache import BlockManager, KVCache, TokenLRU
 from quire.errors import ConfigError
 from quire.sampling_params import SamplingParams

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from quire.bench import overload
-from quire.bench.overload import Offer, Reply, _asker
-from quire.bench.serve import OwnServer
+from quire.bench.serving import overload
+from quire.bench.serving.overload import Offer, Reply, _asker
+from quire.bench.serving.serve import OwnServer
 from tests.fakes import fake_engine
 from tests.server.serving import running
 

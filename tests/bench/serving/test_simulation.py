@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from quire.bench.simulation import (
+from quire.bench.serving.simulation import (
     BatchServer,
     Request,
     SimulatedServer,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from quire.bench import slo
+from quire.bench.serving import slo
 
 
 def test_a_deadline_is_so_many_times_what_a_request_of_its_size_takes() -> None:

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from quire.bench import growth
 from quire.bench.harness import Param, Result
 from quire.bench.results import Report
+from quire.bench.structures import growth
 
 
 @pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0, 2.0])

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quire.bench import embed
 from quire.bench.harness import measure
 from quire.bench.results import Report
+from quire.bench.search import embed
 from tests.retrieval.neural.conftest import minilm
 
 __all__ = ["minilm"]

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from quire.bench import cache
+from quire.bench.structures import cache
 from quire.errors import ConfigError
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from quire.bench.serve import Answer, Load, _summary, cases, measure
+from quire.bench.serving.serve import Answer, Load, _summary, cases, measure
 from quire.errors import ConfigError
 from tests.fakes import fake_engine
 from tests.server.serving import running

@@ -1,6 +1,6 @@
 """The elastic benchmark gives memory back, and what ran goes on as if nothing had happened."""
 
-from quire.bench import elastic
+from quire.bench.structures import elastic
 
 
 def test_memory_goes_back_and_running_sequences_do_not_notice() -> None:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from quire.bench.retrieval_quality import _Probe, cases, ndcg
+from quire.bench.search.retrieval_quality import _Probe, cases, ndcg
 from quire.errors import ConfigError
 
 

@@ -1,0 +1,1 @@
+"""How fast is one operation, and what do fewer bits cost?"""

@@ -1,0 +1,1 @@
+"""Which machine is this, and what else does it do meanwhile?"""

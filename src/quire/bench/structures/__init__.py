@@ -1,0 +1,1 @@
+"""What does each data structure cost, and how does the cost grow?"""
