@@ -5,6 +5,7 @@ from importlib.util import find_spec
 
 import pytest
 
+from quire.bench.harness import measure
 from quire.bench.search import bm25
 from tests.reference.bm25 import scores
 
@@ -30,7 +31,19 @@ def test_documents_added_one_by_one_are_found_at_once_and_taken_out_again() -> N
         assert len(adder.index) == 50
 
 
-def test_passages_are_read_with_our_analyzer(tmp_path) -> None:
+def test_a_dataset_is_read_with_our_analyzer(tmp_path) -> None:
     with gzip.open(tmp_path / "passages.jsonl.gz", "wt") as file:
-        file.write('{"text": "The running dogs"}\n{"text": "Cats"}\n')
-    assert bm25._passages(tmp_path, 1) == [["run", "dog"]]
+        file.write('{"text": "The running dogs"}\n{"text": "Cats eating three small mice"}\n{"text": "Left out"}\n')
+    documents, queries = bm25._corpus(str(tmp_path), 2, 3)
+    assert documents == [["run", "dog"], ["cat", "eat", "three", "small", "mice"]]
+    assert [set(query) <= set(documents[1]) and len(query) for query in queries] == [4, 4, 4]
+
+
+def test_each_size_is_measured_on_the_first_so_many_documents(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("QUIRE_DATA", raising=False)
+    monkeypatch.setattr(bm25, "find_spec", lambda package: package == "quire" or None)
+    made = bm25.cases(sizes=(20, 50), num_queries=4, num_adds=3)
+    asked = [(case.name, case.params["documents"]) for case in made]
+    assert asked == [("build", 20), ("search", 20), ("add", 20), ("build", 50), ("search", 50), ("add", 50)]
+    found = measure(made, repetitions=1, warmup=0)
+    assert all(result.values for result in found)

@@ -5,19 +5,15 @@ build, search, and add: one document at a time to the whole index, ours alone (`
 a search found directly afterwards; the others build first and search then). bm25s takes all queries in one call, the
 others one at a time. `differs_by` is the greatest distance of any of the ten scores from ours; tantivy rounds lengths.
 
-`data` (or QUIRE_DATA) is a folder with passages.jsonl.gz, an object with a `text` on each line. Without one, words
-drawn from a Zipf distribution take their place. A query is four words of a passage.
+`data` (or QUIRE_DATA) is a dataset, PATH or PATH:format; without one, words drawn from a Zipf distribution take its
+place. Queries are its questions, or four words of a document. `sizes` are its first so many documents, each measured.
 """
 
-import gzip
-import json
-import os
 from abc import ABC, abstractmethod
 from functools import cached_property, partial
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import islice
-from pathlib import Path
 from random import Random
 from time import perf_counter
 from typing import Any, TypeAlias
@@ -25,7 +21,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from quire.bench.harness import Case, Measurement
+from quire.bench.datasets import open_dataset
+from quire.bench.harness import Case, Measurement, Param
+from quire.bench.search.asked import given_place, sizes_within
 from quire.retrieval.inverted_index import InvertedIndex
 
 K, K1, B = 10, 1.2, 0.75
@@ -37,28 +35,39 @@ Scores: TypeAlias = npt.NDArray[np.float32]
 def cases(
     *,
     data: str = "",
-    num_documents: int = 200_000,
+    sizes: tuple[int, ...] = (200_000,),
     num_queries: int = 1_000,
     num_adds: int = 10_000,
     quick: bool = False,
 ) -> list[Case]:
-    folder = data or os.environ.get("QUIRE_DATA", "")
-    limit = 1_000 if quick else num_documents
-    documents = _passages(Path(folder), limit) if folder else _zipf(limit)
-    queries = _queries(documents, 50 if quick else num_queries)
+    counts = (1_000,) if quick else sizes
+    documents, queries = _corpus(given_place(data), max(counts), 50 if quick else num_queries)
+    return [
+        case
+        for count in sizes_within(counts, len(documents))
+        for case in _cases_of(documents[:count], queries, 100 if quick else num_adds)
+    ]
+
+
+def _cases_of(documents: list[Terms], queries: list[Terms], num_adds: int) -> list[Case]:
     sides = [side(documents, queries) for side in (Quire, Bm25s, Tantivy) if find_spec(side.package)]
     ours = sides[0]
-    params = {"documents": len(documents), "queries": len(queries)}
+    params: dict[str, Param] = {"documents": len(documents), "queries": len(queries)}
     found = [Case("build", side.time_build, params, side.name) for side in sides]
-    found += [Case("search", partial(side.time_search, ours), params, side.name) for side in sides]
-    adder = Adder(documents, 100 if quick else num_adds)
-    return [*found, Case("add", adder.time_adds, {"documents": len(documents), "adds": adder.num_adds}, ours.name)]
+    found += [Case("search", partial(side.time_search, ours), params, side.name, side.drop) for side in sides]
+    adder = Adder(documents, num_adds)
+    params = {"documents": len(documents), "adds": adder.num_adds}
+    return [*found, Case("add", adder.time_adds, params, ours.name, adder.drop)]
 
 
-def _passages(folder: Path, limit: int) -> list[Terms]:
-    terms = InvertedIndex().terms
-    with gzip.open(folder / "passages.jsonl.gz", "rt", encoding="utf-8") as lines:
-        return [list(terms(json.loads(line)["text"])) for line in islice(lines, limit)]
+def _corpus(place: str, limit: int, num_queries: int) -> tuple[list[Terms], list[Terms]]:
+    if not place:
+        documents = _zipf(limit)
+        return documents, _queries(documents, num_queries)
+    dataset, terms = open_dataset(place), InvertedIndex().terms
+    documents = [list(terms(document.whole)) for document in islice(dataset.documents(), limit)]
+    asked = [list(terms(question.text)) for question in islice(dataset.questions(), num_queries)]
+    return documents, asked or _queries(documents, num_queries)
 
 
 def _zipf(count: int) -> list[Terms]:
@@ -87,6 +96,9 @@ class Side(ABC):
         if self._index is None:
             self._index = self.build()
         return self._index
+
+    def drop(self) -> None:
+        self._index = None
 
     @abstractmethod
     def build(self) -> Any: ...
@@ -191,6 +203,9 @@ class Adder:
     @cached_property
     def index(self) -> InvertedIndex:
         return Quire(self.documents, []).build()
+
+    def drop(self) -> None:
+        self.__dict__.pop("index", None)
 
     def time_adds(self) -> Measurement:
         first, elapsed, found = len(self.documents), 0.0, []

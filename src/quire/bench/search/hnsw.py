@@ -1,90 +1,75 @@
 """Vector search: queries a second at measured recall@10, and build time, beside hnswlib, faiss and usearch.
 
 Cases: search (one query at a time, one thread), batch (all queries, all threads), filter (a tenth or a hundredth of the
-ids pass), and build if asked for. Every side gets the same vectors, M 16 and ef_construction 200.
+ids pass), and build if asked for. Every side gets the same vectors and M, and ef_construction 200; each of `sizes`, `M`
+and `efs` is measured with each of the others.
 
-`data` (or QUIRE_DATA) is a folder with minilm_100k_f16.npy and minilm_queries_f16.npy, [n, dim] of any float type.
-Without one, clustered random vectors take their place; they are easier than text, so compare sides only. Recall is
-tie-aware: a hit counts if it is as near as the tenth nearest.
+`data` (or QUIRE_DATA) is a folder with minilm_100k_f16.npy and minilm_queries_f16.npy, [n, dim] of any float type; or a
+dataset, PATH or PATH:format, of whose texts and questions the default model makes vectors first, which takes longer
+than all else. Without one, clustered random vectors take their place; they are easier than text, so compare sides only.
+Recall is tie-aware: a hit counts if it is as near as the tenth nearest.
 """
 
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from quire.bench.harness import Case, Measurement
+from quire.bench.search.asked import given_place, sizes_within
+from quire.bench.search.vectors import Array, Data, Flags, Found, K
 from quire.retrieval.hnsw import HNSW
 
-K, M, EF_CONSTRUCTION = 10, 16, 200
-Array = npt.NDArray[np.float32]
-Found = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
+EF_CONSTRUCTION = 200
 
 
 def cases(
     *,
     data: str = "",
-    num_vectors: int = 100_000,
+    sizes: tuple[int, ...] = (100_000,),
+    M: tuple[int, ...] = (16,),
     efs: tuple[int, ...] = (20, 40, 80),
     num_threads: int = 0,
     with_build: bool = False,
     quick: bool = False,
 ) -> list[Case]:
-    loaded = Data.load(data or os.environ.get("QUIRE_DATA", ""), 5_000 if quick else num_vectors)
+    counts = (5_000,) if quick else sizes
+    loaded = Data.load(given_place(data), max(counts))
     threads = num_threads or os.cpu_count() or 1
-    sides = [side for side in _sides(loaded.vectors, threads) if find_spec(side.package)]
-    found = [Case("build", side.time_build, {"threads": threads}, side.name) for side in sides if with_build]
+    return [
+        case
+        for count in sizes_within(counts, len(loaded.vectors))
+        for degree in M
+        for case in _cases_of(Data(loaded.vectors[:count], loaded.queries), degree, efs, threads, with_build)
+    ]
+
+
+def _cases_of(data: Data, degree: int, efs: tuple[int, ...], threads: int, with_build: bool) -> list[Case]:
+    """Those of one size and M. The last one of each side gives its index back."""
+    sides = [side for side in _sides(data.vectors, degree, threads) if find_spec(side.package)]
+    sizes = {"vectors": len(data.vectors), "M": degree}
+    found = [Case("build", side.time_build, {**sizes, "threads": threads}, side.name) for side in sides if with_build]
     for ef in efs:
-        found += [Case("search", side.one_by_one(loaded, ef), {"ef": ef}, side.name) for side in sides]
-        found += [Case("batch", side.batched(loaded, ef, threads), {"ef": ef}, side.name) for side in sides]
+        params = {**sizes, "ef": ef}
+        found += [Case("search", side.one_by_one(data, ef), params, side.name) for side in sides]
+        found += [Case("batch", side.batched(data, ef, threads), params, side.name) for side in sides]
         for share in (0.01, 0.1):
-            flags = np.random.default_rng(0).random(len(loaded.vectors)) < share
-            params = {"ef": ef, "share": share}
-            found += [Case("filter", side.one_by_one(loaded, ef, flags), params, side.name) for side in sides[:2]]
+            flags = np.random.default_rng(0).random(len(data.vectors)) < share
+            filtered = [side for side in sides if side.can_filter]
+            found += [
+                Case("filter", side.one_by_one(data, ef, flags), {**params, "share": share}, side.name)
+                for side in filtered
+            ]
+    for side in sides:
+        last = max(place for place, case in enumerate(found) if case.side == side.name)
+        found[last] = replace(found[last], close=side.drop)
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Data:
-    vectors: Array
-    queries: Array
-
-    @classmethod
-    def load(cls, folder: str, num_vectors: int) -> "Data":
-        if not folder:
-            rows = _unit(_clustered(num_vectors + 1000, 384))
-            return cls(rows[:num_vectors], rows[num_vectors:])
-        names = ("minilm_100k_f16.npy", "minilm_queries_f16.npy")
-        vectors, queries = (_unit(np.load(Path(folder) / name)) for name in names)
-        return cls(vectors[:num_vectors], queries)
-
-    def recall(self, found: Found, flags: Flags | None) -> float:
-        similarities = self.queries @ self.vectors.T
-        if flags is not None:
-            similarities[:, ~flags] = -2
-        tenth = -np.partition(-similarities, K - 1, axis=1)[:, K - 1]
-        return float((np.take_along_axis(similarities, found, axis=1) >= tenth[:, None] - 1e-6).mean())
-
-
-def _clustered(count: int, dim: int) -> Array:
-    rng = np.random.default_rng(0)
-    centres = rng.normal(size=(1000, dim))
-    return (centres[rng.integers(0, 1000, count)] + 0.8 * rng.normal(size=(count, dim))).astype(np.float32)
-
-
-def _unit(vectors: npt.NDArray[Any]) -> Array:
-    rows = np.array(vectors, dtype=np.float32)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows
 
 
 class Side(ABC):
@@ -92,10 +77,14 @@ class Side(ABC):
 
     name: str
     package: str
+    can_filter = False
 
-    def __init__(self, vectors: Array, num_threads: int) -> None:
-        self.vectors, self.num_threads = vectors, num_threads
+    def __init__(self, vectors: Array, degree: int, num_threads: int) -> None:
+        self.vectors, self.degree, self.num_threads = vectors, degree, num_threads
         self._index: Any = None
+
+    def drop(self) -> None:
+        self._index = None
 
     @abstractmethod
     def build(self) -> Any: ...
@@ -139,12 +128,13 @@ class Side(ABC):
 class Quire(Side):
     package = "quire"
 
-    def __init__(self, vectors: Array, num_threads: int, dtype: Any) -> None:
-        super().__init__(vectors, num_threads)
+    def __init__(self, vectors: Array, degree: int, num_threads: int, dtype: Any) -> None:
+        super().__init__(vectors, degree, num_threads)
         self.name, self.dtype = f"quire {dtype}", dtype
+        self.can_filter = dtype == "int8"
 
     def build(self) -> HNSW:
-        index = HNSW(self.vectors.shape[1], M=M, ef_construction=EF_CONSTRUCTION, dtype=self.dtype)
+        index = HNSW(self.vectors.shape[1], M=self.degree, ef_construction=EF_CONSTRUCTION, dtype=self.dtype)
         index.add(self.vectors, num_threads=self.num_threads)
         return index
 
@@ -155,11 +145,14 @@ class Quire(Side):
 
 class Faiss(Side):
     name, package = "faiss hnsw-sq8", "faiss"
+    can_filter = True
 
     def build(self) -> Any:
         faiss: Any = import_module(self.package)
         faiss.omp_set_num_threads(self.num_threads)
-        index = faiss.IndexHNSWSQ(self.vectors.shape[1], faiss.ScalarQuantizer.QT_8bit, M, faiss.METRIC_INNER_PRODUCT)
+        index = faiss.IndexHNSWSQ(
+            self.vectors.shape[1], faiss.ScalarQuantizer.QT_8bit, self.degree, faiss.METRIC_INNER_PRODUCT
+        )
         index.hnsw.efConstruction = EF_CONSTRUCTION
         index.train(self.vectors)
         index.add(self.vectors)
@@ -179,7 +172,7 @@ class Hnswlib(Side):
     def build(self) -> Any:
         hnswlib: Any = import_module(self.package)
         index = hnswlib.Index("cosine", self.vectors.shape[1])
-        index.init_index(len(self.vectors), M=M, ef_construction=EF_CONSTRUCTION)
+        index.init_index(len(self.vectors), M=self.degree, ef_construction=EF_CONSTRUCTION)
         index.add_items(self.vectors, num_threads=self.num_threads)
         return index
 
@@ -195,7 +188,11 @@ class Usearch(Side):
 
     def build(self) -> Any:
         index = import_module("usearch.index").Index(
-            ndim=self.vectors.shape[1], metric="cos", dtype="i8", connectivity=M, expansion_add=EF_CONSTRUCTION
+            ndim=self.vectors.shape[1],
+            metric="cos",
+            dtype="i8",
+            connectivity=self.degree,
+            expansion_add=EF_CONSTRUCTION,
         )
         index.add(np.arange(len(self.vectors)), self.vectors, threads=self.num_threads)
         return index
@@ -207,12 +204,11 @@ class Usearch(Side):
         return np.asarray(ids, dtype=np.int64).reshape(len(queries), -1)
 
 
-def _sides(vectors: Array, num_threads: int) -> list[Side]:
-    """The sides that can filter come first."""
+def _sides(vectors: Array, degree: int, num_threads: int) -> list[Side]:
     return [
-        Quire(vectors, num_threads, "int8"),
-        Faiss(vectors, num_threads),
-        Quire(vectors, num_threads, "f32"),
-        Hnswlib(vectors, num_threads),
-        Usearch(vectors, num_threads),
+        Quire(vectors, degree, num_threads, "int8"),
+        Faiss(vectors, degree, num_threads),
+        Quire(vectors, degree, num_threads, "f32"),
+        Hnswlib(vectors, degree, num_threads),
+        Usearch(vectors, degree, num_threads),
     ]

@@ -1,29 +1,33 @@
 """Collections end to end: hybrid search with the query embedded inside, and what indexing costs besides embedding.
 
-Case search: one question after the other from Python; each question's milliseconds, and those of each stage.
+Case search: one question after the other from Python; each question's milliseconds, and those of each stage. `tail`
+explains the slowest; words are looked up while the question is embedded, so stages may overlap.
 Case ingest: documents with vectors that are there already, so all that is measured is what is not the embedder's:
 checks, passages, words, the graph, and the disk. embed_per_s is how many of the same texts the embedder makes vectors
 of, other_share what would be left for everything else.
 
-`data` (or QUIRE_DATA) is a folder with passages.jsonl.gz, minilm_100k_f16.npy and sentence_questions.jsonl.gz; it has
-to be given. The passages and the vectors are not of the same texts: search times do not depend on that.
+`data` (or QUIRE_DATA) is a dataset, PATH or PATH:format; it has to be given. `sizes` are its first so many documents,
+each measured. What is asked are its questions, those of a sentence_questions.jsonl.gz in its folder, or the beginnings
+of its texts. Vectors are those of a minilm_100k_f16.npy in its folder, or clustered random ones: not those of the
+texts, on which the time of a search does not depend.
 """
 
-import gzip
-import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
-from quire.bench.harness import Case, Measurement
-from quire.errors import ConfigError
+from quire.bench.datasets import Dataset, files
+from quire.bench.harness import Case, Measurement, Param
+from quire.bench.machine.pauses import Pauses
+from quire.bench.search.asked import given_dataset, questions_for, sizes_within
+from quire.bench.search.vectors import FILES, Array, clustered, unit
+from quire.bench.tail import Event
 from quire.retrieval.collection import Collection
 from quire.retrieval.embedding import Embedder
 from quire.retrieval.neural.embedder import Embedder as NeuralEmbedder
@@ -34,36 +38,48 @@ STAGES = ("embed", "lexical", "dense", "fuse", "fetch")
 
 
 def cases(
-    *, data: str = "", num_chunks: int = 100_000, num_queries: int = 500, num_embedded: int = 128, k: int = 10
+    *,
+    data: str = "",
+    sizes: tuple[int, ...] = (100_000,),
+    num_queries: int = 500,
+    num_embedded: int = 128,
+    k: int = 10,
+    tail: bool = False,
 ) -> list[Case]:
-    folder = Path(data or os.environ.get("QUIRE_DATA", ""))
-    if not (folder / "passages.jsonl.gz").exists():
-        raise ConfigError(f"{str(folder)!r} has no passages.jsonl.gz; give --data the folder of the passages")
-    bench = _Bench(folder, num_chunks, num_queries, num_embedded, k)
-    params = {"chunks": num_chunks}
-    return [
-        Case("ingest", bench.ingest, params),
-        Case("search", bench.search, {**params, "queries": num_queries, "k": k}, close=bench.close),
-    ]
+    dataset = given_dataset(data)
+    available = sum(1 for _ in islice(dataset.documents(), max(sizes)))
+    found = []
+    for size in sizes_within(sizes, available):
+        bench = _Bench(dataset, size, num_queries, num_embedded, k, is_recorded=tail)
+        params: dict[str, Param] = {"chunks": size}
+        found.append(Case("ingest", bench.ingest, params))
+        found.append(Case("search", bench.search, {**params, "queries": num_queries, "k": k}, close=bench.close))
+    return found
 
 
 class _Bench:
     """Indexes once: ingest takes minutes, so its further repetitions tell what the first one found."""
 
-    def __init__(self, folder: Path, num_chunks: int, num_queries: int, num_embedded: int, k: int) -> None:
-        self._folder, self._num_chunks, self._num_embedded, self._k = folder, num_chunks, num_embedded, k
-        self._questions = [line["question"] for line in _lines(folder / "sentence_questions.jsonl.gz", num_queries)]
-        self._place = tempfile.mkdtemp(prefix="quire-bench-")
+    def __init__(
+        self, dataset: Dataset, num_chunks: int, num_queries: int, num_embedded: int, k: int, *, is_recorded: bool
+    ) -> None:
+        self._dataset, self._num_chunks, self._num_queries = dataset, num_chunks, num_queries
+        self._num_embedded, self._k, self._is_recorded = num_embedded, k, is_recorded
+        self._questions: list[str] = []
+        self._place = ""
         self._embedder: Embedder = NeuralEmbedder()
         self._collection: Collection | None = None
         self._ingested = Measurement({})
 
     def ingest(self) -> Measurement:
         if self._collection is None:
+            self._place = tempfile.mkdtemp(prefix="quire-bench-")
             self._collection = Collection.open(Path(self._place), embedder=self._embedder)
-            texts = [line["text"] for line in _lines(self._folder / "passages.jsonl.gz", self._num_chunks)]
+            texts = [document.whole for document in islice(self._dataset.documents(), self._num_chunks)]
+            self._questions = _questions(self._dataset, texts, self._num_queries)
             others_s = self._index(self._collection, texts) / len(texts)
-            embed_s = self._embed(texts[: self._num_embedded]) / self._num_embedded
+            embedded = texts[: self._num_embedded]
+            embed_s = self._embed(embedded) / len(embedded)
             rates = {"index_per_s": 1 / others_s, "embed_per_s": 1 / embed_s}
             self._ingested = Measurement({**rates, "other_share": others_s / (others_s + embed_s)})
         return self._ingested
@@ -72,18 +88,20 @@ class _Bench:
         self.ingest()
         assert self._collection is not None
         pipeline = RetrievalPipeline(self._collection, k=self._k, cache_tokens=0)
-        found = [pipeline.retrieve(question).timings_ms for question in self._questions]
-        samples = {f"{stage}_ms": [timings[stage] for timings in found] for stage in STAGES}
-        total_ms = [timings["total"] for timings in found]
-        return Measurement({"query_ms": float(np.mean(total_ms))}, {"total_ms": total_ms, **samples})
+        found = list(searches(pipeline, self._questions, is_recorded=self._is_recorded))
+        samples = {f"{stage}_ms": [event.stages_ms[stage] for event in found] for stage in STAGES}
+        total_ms = [event.total_ms for event in found]
+        values = {"query_ms": float(np.mean(total_ms))}
+        return Measurement(values, {"total_ms": total_ms, **samples}, found if self._is_recorded else (), "searches")
 
     def close(self) -> None:
         if self._collection is not None:
             self._collection.close()
-        shutil.rmtree(self._place)
+            self._collection = None
+            shutil.rmtree(self._place)
 
     def _index(self, collection: Collection, texts: list[str]) -> float:
-        vectors = np.load(self._folder / "minilm_100k_f16.npy", mmap_mode="r")
+        vectors = _vectors(self._dataset, len(texts), self._embedder.dim)
         begin = perf_counter()
         for start in range(0, len(texts), BATCH):
             part = enumerate(texts[start : start + BATCH], start)
@@ -99,6 +117,23 @@ class _Bench:
         return perf_counter() - begin
 
 
-def _lines(path: Path, limit: int) -> Iterator[Any]:
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        yield from map(json.loads, islice(lines, limit))
+def searches(pipeline: RetrievalPipeline, questions: list[str], *, is_recorded: bool) -> Iterator[Event]:
+    """One after the other, each with its stages; where recorded, with what may have held it up too."""
+    with Pauses() if is_recorded else nullcontext() as pauses:
+        for question in questions:
+            begin = pauses.mark() if pauses is not None else None
+            timings = dict(pipeline.retrieve(question).timings_ms)
+            held_up = pauses.since(begin) if pauses is not None and begin is not None else {}
+            yield Event(timings.pop("total"), timings, held_up | {"words": len(question.split())})
+
+
+def _questions(dataset: Dataset, texts: list[str], count: int) -> list[str]:
+    beside = dataset.path / "sentence_questions.jsonl.gz"
+    if not beside.exists():
+        return questions_for(dataset, texts, count)
+    return [files.text_of(entry, ("question",), beside, i) for i, entry in islice(files.json_objects(beside), count)]
+
+
+def _vectors(dataset: Dataset, count: int, dim: int) -> Array:
+    beside = dataset.path / FILES[0]
+    return np.load(beside, mmap_mode="r") if beside.exists() else unit(clustered(count, dim))

@@ -1,68 +1,79 @@
 """Quality of search: nDCG@10 by words, by meaning and by both, on judged collections, beside bm25s.
 
-Case ndcg, one a judged collection: Cranfield, CISI, Vaswani (queries, judged documents) and SQuAD (each question's
-paragraph). Sides: lexical, dense and hybrid as a Collection answers them with its defaults, and bm25s, its Lucene
-variant with the same k1, b and terms. Documents are indexed whole. nDCG has the grades as gains, log2 of rank + 1 as
-discounts, and is the mean over queries. What is measured is the same in every repetition, so it is computed once.
+Case ndcg, one a judged collection. Sides: lexical, dense and hybrid as a Collection answers them with its defaults, and
+bm25s, its Lucene variant with the same k1, b and terms. Documents are indexed whole. nDCG has the grades as gains, log2
+of rank + 1 as discounts, and is the mean over queries. What is measured is the same in every repetition, so it is
+computed once.
 
-`data` (or QUIRE_DATA) is the folder with the collections; it has to be given. `max_queries` of each are asked.
+`data` (or QUIRE_DATA) has to be given: a dataset with questions that were judged, PATH or PATH:format; or a folder with
+Cranfield, CISI, Vaswani (queries, judged documents) and SQuAD (each question's paragraph), of which `only` names some.
+`max_queries` of each are asked, over the whole of it, or over `sizes`: what is good for a question, and then others.
 """
 
-import gzip
-import json
 import math
-import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import chain, islice
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeAlias
 
+from quire.bench.datasets import Dataset, Document, Question, open_dataset
 from quire.bench.harness import Case, Measurement
 from quire.bench.results import Report
+from quire.bench.search.asked import given_dataset, given_place
 from quire.errors import ConfigError
 from quire.retrieval.collection import Collection
 from quire.retrieval.inverted_index import InvertedIndex
 
 K, K1, B = 10, 1.5, 0.75
-JUDGED = ("cranfield", "cisi", "vaswani")
+KNOWN = ("cranfield", "cisi", "vaswani", "squad_a")
+"""Of a folder that has them."""
 MODES = ("lexical", "dense", "hybrid")
 Grades: TypeAlias = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    name: str
     texts: Mapping[str, str]
-    questions: Sequence[tuple[str, Grades]]
+    questions: Sequence[Question]
 
 
-def cases(*, data: str = "", only: str = "", max_queries: int = 1_000) -> list[Case]:
-    folder = Path(data or os.environ.get("QUIRE_DATA", ""))
-    if not (folder / f"{JUDGED[0]}.json.gz").exists():
-        raise ConfigError(f"{str(folder)!r} has no {JUDGED[0]}.json.gz; give --data the folder of the collections")
-    known = (*JUDGED, "squad_a")
-    wanted = only.split(",") if only else known
-    if unknown := [name for name in wanted if name not in known]:
-        raise ConfigError(f"only has {unknown[0]!r}; allowed: {', '.join(known)}, several with commas between.")
+def cases(
+    *, data: str = "", only: str = "", sizes: tuple[int, ...] = (), max_queries: int = 1_000, quick: bool = False
+) -> list[Case]:
     sides = (*MODES, *(["bm25s"] if find_spec("bm25s") else []))
     return [
-        Case("ndcg", partial(probe.measure, side), {"collection": probe.name}, side, probe.close)
-        for probe in (_Probe(folder, name, max_queries) for name in wanted)
+        Case("ndcg", partial(probe.measure, side), probe.params, side, probe.close)
+        for dataset in _datasets(data, only)
+        for probe in (_Probe(dataset, size, 10 if quick else max_queries) for size in sizes or (None,))
         for side in sides
     ]
+
+
+def _datasets(data: str, only: str) -> list[Dataset]:
+    folder = Path(given_place(data))
+    if not (folder / f"{KNOWN[0]}.json.gz").exists():
+        if only:
+            raise ConfigError(f"only is {only!r}, but {str(folder)!r} has no {KNOWN[0]}.json.gz and the others.")
+        return [given_dataset(data)]
+    wanted = only.split(",") if only else KNOWN
+    if unknown := [name for name in wanted if name not in KNOWN]:
+        raise ConfigError(f"only has {unknown[0]!r}; allowed: {', '.join(KNOWN)}, several with commas between.")
+    return [open_dataset(str(folder / f"{name}.json.gz")) for name in wanted]
 
 
 def explain(report: Report) -> str:
     """The table for the documentation."""
     found: dict[str, dict[str, float]] = {}
     for result in report.results:
-        found.setdefault(str(result.params["collection"]), {})[result.side] = result.summary("ndcg_10").mean
+        name = " of ".join(str(result.params[key]) for key in ("documents", "collection") if key in result.params)
+        found.setdefault(name, {})[result.side] = result.summary("ndcg_10").mean
     sides = list(next(iter(found.values())))
     lines = [f"| collection | {' | '.join(sides)} |", f"| --- |{' --- |' * len(sides)}"]
     for name, by_side in found.items():
@@ -73,9 +84,9 @@ def explain(report: Report) -> str:
 class _Probe:
     """One judged collection, indexed when it is first asked, in a folder of its own."""
 
-    def __init__(self, folder: Path, name: str, max_queries: int) -> None:
-        self.name = name
-        self._folder, self._max_queries = folder, max_queries
+    def __init__(self, dataset: Dataset, size: int | None, max_queries: int) -> None:
+        self.params = {"collection": dataset.name} | ({} if size is None else {"documents": size})
+        self._dataset, self._size, self._max_queries = dataset, size, max_queries
         self._place: str | None = None
         self._collection: Collection | None = None
         self._judged: Judged | None = None
@@ -85,7 +96,7 @@ class _Probe:
         if side not in self._found:
             ask = self._bm25s() if side == "bm25s" else partial(self._ask, side)
             begin = perf_counter()
-            scores = [ndcg(ask(question), grades) for question, grades in self.judged.questions]
+            scores = [ndcg(ask(question.text), question.grades) for question in self.judged.questions]
             query_ms = 1000 * (perf_counter() - begin) / len(scores)
             self._found[side] = Measurement({"ndcg_10": math.fsum(scores) / len(scores), "query_ms": query_ms})
         return self._found[side]
@@ -99,7 +110,7 @@ class _Probe:
     @property
     def judged(self) -> Judged:
         if self._judged is None:
-            self._judged = _read(self._folder, self.name, self._max_queries)
+            self._judged = _read(self._dataset, self._size, self._max_queries)
         return self._judged
 
     def _ask(self, mode: Any, question: str) -> list[str]:
@@ -128,12 +139,22 @@ def ndcg(ranking: Sequence[str], grades: Grades) -> float:
     return gained / math.fsum(grade / math.log2(rank + 1) for rank, grade in enumerate(best, 1))
 
 
-def _read(folder: Path, name: str, max_queries: int) -> Judged:
-    with gzip.open(folder / f"{name}.json.gz", "rt", encoding="utf-8") as file:
-        found = json.load(file)
-    if name in JUDGED:
-        questions = [(found["queries"][key], grades) for key, grades in found["qrels"].items() if any(grades.values())]
-        return Judged(name, dict(found["docs"]), questions[:max_queries])
-    questions = [(asked["question"], {str(i): 1.0}) for i, part in enumerate(found) for asked in part["qas"]]
+def _read(dataset: Dataset, size: int | None, max_queries: int) -> Judged:
+    """Questions from all over the dataset, and its documents: `size` of them, all that answer first."""
+    questions = list(dataset.questions())
+    if not questions:
+        raise ConfigError(f"{dataset.path} has no questions that were judged; quality cannot be told from it.")
     step = max(1, len(questions) // max_queries)
-    return Judged(name, {str(i): part["text"] for i, part in enumerate(found)}, questions[::step][:max_queries])
+    questions = questions[::step][:max_queries]
+    documents = dataset.documents()
+    if size is not None:
+        documents = _some(dataset, {key for question in questions for key in question.grades}, size)
+    return Judged({document.id: document.whole for document in documents}, questions)
+
+
+def _some(dataset: Dataset, needed: set[str], size: int) -> Iterator[Document]:
+    if size < len(needed):
+        raise ConfigError(f"sizes has {size:,}, but {len(needed):,} documents answer questions; give that or more.")
+    good = (document for document in dataset.documents() if document.id in needed)
+    others = (document for document in dataset.documents() if document.id not in needed)
+    return chain(good, islice(others, size - len(needed)))

@@ -1,0 +1,71 @@
+"""The bench asks the collection that it filled, stage by stage, and leaves nothing behind."""
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from quire.bench.harness import measure
+from quire.bench.search import retrieval
+from quire.errors import ConfigError
+from tests.retrieval.fakes import HashedWords
+
+TEXTS = [f"passage number {i} of the book about owls" for i in range(30)]
+
+
+@pytest.fixture
+def passages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(retrieval, "NeuralEmbedder", HashedWords)
+    monkeypatch.setattr(retrieval.tempfile, "mkdtemp", lambda prefix: str(_made(tmp_path / "index")))
+    folder = _made(tmp_path / "data")
+    lines = "".join(json.dumps({"id": i, "text": text}) + "\n" for i, text in enumerate(TEXTS))
+    (folder / "passages.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    return folder
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def test_what_is_indexed_is_searched_at_every_size(passages: Path, tmp_path: Path) -> None:
+    made = retrieval.cases(data=str(passages), sizes=(10, 1000), num_queries=7, num_embedded=5, k=3)
+    results = measure(made, repetitions=2, warmup=1)
+    assert [(result.name, result.params["chunks"]) for result in results] == [
+        ("ingest", 10),
+        ("search", 10),
+        ("ingest", 30),
+        ("search", 30),
+    ]
+    for ingest, search in zip(results[::2], results[1::2], strict=True):
+        assert ingest.values["index_per_s"][0] == ingest.values["index_per_s"][1]  # it is filled once
+        assert 0 < ingest.values["other_share"][0] < 1
+        assert len(search.samples["total_ms"]) == 2 * 7
+        for stage in ("embed", "dense", "lexical", "fuse", "fetch"):
+            pairs = zip(search.samples[f"{stage}_ms"], search.samples["total_ms"], strict=True)
+            assert all(0 < part <= total for part, total in pairs)
+    assert not (tmp_path / "index").exists()
+
+
+def test_vectors_and_questions_beside_the_passages_are_used(passages: Path) -> None:
+    np.save(passages / "minilm_100k_f16.npy", np.eye(32, dtype=np.float16)[:4])
+    asked = gzip.compress(b'{"question": "who hoots?"}\n{"question": "left out"}\n')
+    (passages / "sentence_questions.jsonl.gz").write_bytes(asked)
+    dataset = retrieval.given_dataset(str(passages))
+    assert retrieval._questions(dataset, TEXTS, 1) == ["who hoots?"]
+    assert retrieval._vectors(dataset, 30, 32).shape == (4, 32)
+
+
+def test_without_questions_the_beginnings_of_texts_are_asked(passages: Path) -> None:
+    dataset = retrieval.given_dataset(str(passages))
+    asked = retrieval._questions(dataset, ["one two three " * 10], 2)
+    assert asked == ["one two three one two three one two three one two three"] * 2
+    assert np.linalg.norm(retrieval._vectors(dataset, 6, 16), axis=1) == pytest.approx(np.ones(6))
+
+
+def test_data_has_to_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("QUIRE_DATA", raising=False)
+    with pytest.raises(ConfigError, match="give --data PATH"):
+        retrieval.cases()
