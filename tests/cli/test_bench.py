@@ -57,6 +57,20 @@ def test_an_earlier_result_is_held_against_it(tmp_path: Path, capsys: pytest.Cap
     assert "1.000" in capsys.readouterr().out
 
 
+def test_a_saved_result_is_shown_again(tmp_path: Path) -> None:
+    run(tmp_path / "old.json")
+    run(tmp_path / "new.json")
+    asked = ["bench", "show", str(tmp_path / "new.json"), "--compare", str(tmp_path / "old.json")]
+    shown = CliRunner().invoke(app, [*asked, "--csv", str(tmp_path / "r.csv"), "--plot", str(tmp_path)])
+    assert shown.exit_code == 0, shown.output
+    assert "bounded by" not in shown.output  # which some find out by running something
+    for told in ("median", "1.000", "counting has nothing to draw"):
+        assert told in shown.output
+    assert (tmp_path / "r.csv").read_text().count("count,quire,{},runs,3") == 1
+    refused = CliRunner().invoke(app, ["bench", "show", str(tmp_path / "r.csv")])
+    assert (refused.exit_code, "is not a saved benchmark report" in refused.output) == (2, True)
+
+
 def test_a_file_that_cannot_be_compared_with_is_refused_before_anything_runs(tmp_path: Path) -> None:
     (tmp_path / "old.json").write_text(json.dumps({"schema": 99}))
     with pytest.raises(ConfigError, match="schema is 99"):
@@ -81,10 +95,13 @@ def test_a_benchmark_takes_its_sizes_and_the_common_flags(tmp_path: Path) -> Non
     assert received == {"n": 5, "sizes": (1, 2), "quick": True}
     assert Report.load(out).results[0].values == {"runs": [2, 3]}
     assert "allowed: whole numbers" in str(CliRunner().invoke(command, ["--sizes", "1,x"]).exception)
+    for given, sizes in (("10k,2M", (10_000, 2_000_000)), ("", ())):
+        assert CliRunner().invoke(command, ["--sizes", given, "--repetitions", "1"]).exit_code == 0
+        assert received["sizes"] == sizes
 
 
 def test_every_benchmark_of_the_package_has_a_help_page() -> None:
-    for name in [*find_benchmarks(), "all"]:
+    for name in [*find_benchmarks(), "all", "download", "show"]:
         result = CliRunner().invoke(app, ["bench", name, "--help"])
         assert result.exit_code == 0, result.output
 
@@ -101,5 +118,5 @@ def test_a_benchmark_with_nothing_to_draw_says_so(tmp_path: Path, capsys: pytest
         compare_path=None,
         plot_dir=tmp_path,
     )
-    assert "counting has no plot" in capsys.readouterr().out
+    assert "counting has nothing to draw" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())

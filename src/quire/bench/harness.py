@@ -12,9 +12,9 @@ the number, printed below the table; and `plot(report, path)`, which draws it (`
     Case("serve", run, {"requests": 32}, side="quire", close=llm.close)                        measures itself
 
 `run` returns a Measurement: numbers by metric name, the unit last (`step_us`, `output_tokens_per_s`), and, where one
-repetition holds many events, the samples behind them. Sides of one question (same name and params) take turns, A B B A,
-so that a slow minute of the machine meets both. Set-up belongs outside of `run`, or into its first call, which warm-up
-throws away. Benchmarks never assert.
+repetition holds many events, the samples behind them; with the stages of each event, `tail.py` explains the slowest.
+Sides of one question (same name and params) take turns, A B B A, so that a slow minute of the machine meets both.
+Set-up belongs outside of `run`, or into its first call, which warm-up throws away. Benchmarks never assert.
 
 Knows nothing of what is measured, of files or of tables (`results.py`).
 """
@@ -22,14 +22,17 @@ Knows nothing of what is measured, of files or of tables (`results.py`).
 import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from quire.bench.machine.memory import MemoryTrace
 from quire.bench.machine.resources import Watch
 from quire.bench.stats import Summary, percentiles
+from quire.bench.tail import Event, Tail, tail_of
 
 Param: TypeAlias = bool | int | float | str
 
@@ -42,6 +45,10 @@ class Measurement:
     """One number per metric."""
     samples: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Single events (one latency per request); the repetitions' samples are pooled for percentiles."""
+    events: Sequence[Event] = ()
+    """Single events with their stages, where they were asked for: the slowest of all repetitions are explained."""
+    kind: str = "events"
+    """What the events are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,10 @@ class Result:
     rss_delta_bytes: int = 0
     other_cpus: float | None = None
     """The busiest neighbour load of any repetition."""
+    tail: Tail | None = None
+    """Why the slowest were slow, where events were recorded."""
+    memory: list[tuple[float, int]] = field(default_factory=list)
+    """Seconds into the last repetition and resident bytes, where they were looked at."""
 
     def add(self, measurement: Measurement, watch: Watch) -> None:
         for metric, value in measurement.values.items():
@@ -106,21 +117,32 @@ def timed(function: Callable[[], object], *, calls: int = 1) -> Callable[[], Mea
 
 
 def measure(
-    cases: Sequence[Case], *, repetitions: int = 5, warmup: int = 1, console: Console | None = None
+    cases: Sequence[Case],
+    *,
+    repetitions: int = 5,
+    warmup: int = 1,
+    traces_memory: bool = False,
+    console: Console | None = None,
 ) -> list[Result]:
     """One result per case, in their order. A case's error ends the run, after everything was closed. With a console
     that is a terminal, a progress bar is drawn there."""
     if repetitions < 1 or warmup < 0:
         raise ValueError(f"repetitions is {repetitions} and warmup {warmup}; allowed: 1 or more, and 0 or more")
     results = {id(case): Result(case.name, case.side, dict(case.params)) for case in cases}
+    events: dict[int, list[Event]] = {}
     total = len(cases) * (repetitions + warmup)
     with _progress(console) as bar:
         task = bar.add_task("", total=total)
         for case, is_warmup in _turns(cases, repetitions, warmup):
             bar.update(task, description=f"{case.name} ({case.side})")
-            measurement, watch = _run_once(case)
+            with MemoryTrace() if traces_memory and not is_warmup else nullcontext() as trace:
+                measurement, watch = _run_once(case)
             if not is_warmup:
                 results[id(case)].add(measurement, watch)
+                results[id(case)].memory = trace.points if trace is not None else []
+                events.setdefault(id(case), []).extend(measurement.events)
+                if events[id(case)]:
+                    results[id(case)].tail = tail_of(measurement.kind, events[id(case)])
             bar.advance(task)
     return [results[id(case)] for case in cases]
 

@@ -19,6 +19,7 @@ from rich.table import Table
 from quire.bench.harness import Result
 from quire.bench.machine import environment
 from quire.bench.stats import Summary
+from quire.bench.tail import Tail
 
 SCHEMA = 1
 BUSY_CPUS = 0.1
@@ -40,6 +41,10 @@ class Report:
     def table(self) -> Table:
         """A row per metric, and one per kind of sample with its percentiles."""
         return _table(self)
+
+    def tails(self) -> str:
+        """Why the slowest were slow, for each case that was asked."""
+        return "\n\n".join(f"{_label(r)}\n{r.tail.text()}" for r in self.results if r.tail is not None)
 
     def to_json(self) -> str:
         head = {"schema": SCHEMA, "title": self.title, "date": self.date, "environment": self.environment}
@@ -164,7 +169,7 @@ def _notes(report: Report) -> Iterator[str]:
 
 
 def _result_dict(result: Result) -> dict[str, Any]:
-    return {
+    found: dict[str, Any] = {
         "case": result.name,
         "side": result.side,
         "params": result.params,
@@ -176,6 +181,11 @@ def _result_dict(result: Result) -> dict[str, Any]:
         "rss_delta_bytes": result.rss_delta_bytes,
         "other_cpus": result.other_cpus,
     }
+    if result.tail is not None:
+        found["tail"] = result.tail.as_dict()
+    if result.memory:
+        found["memory"] = result.memory
+    return found
 
 
 def _kept(samples: list[float]) -> list[float]:
@@ -202,4 +212,6 @@ def _result_of(entry: dict[str, Any]) -> Result:
         entry["rss_peak_bytes"],
         entry["rss_delta_bytes"],
         entry["other_cpus"],
+        Tail.from_dict(entry["tail"]) if "tail" in entry else None,
+        [(seconds, resident) for seconds, resident in entry.get("memory", [])],
     )

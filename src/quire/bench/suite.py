@@ -15,6 +15,7 @@ class Run:
     repetitions: int = 3
     warmup: int = 1
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    traces_memory: bool = False
 
 
 SUITE = (
@@ -24,7 +25,7 @@ SUITE = (
     Run("cache"),
     Run("scheduler", 2),
     Run("count_min", arguments={"num_keys": 200_000}),
-    Run("hnsw", arguments={"num_vectors": 20_000, "efs": (50,)}),
+    Run("hnsw", arguments={"sizes": (20_000,), "efs": (50,)}),
     Run("slo", 2, warmup=0),
     Run("overload", 1, warmup=0, arguments={"seconds": 30.0}),
 )

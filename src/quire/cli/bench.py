@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from quire.bench import registry
 from quire.bench.registry import Benchmark, Parameter
+from quire.cli.datasets import download
 from quire.cli.flags import option_parameter, with_parameters
 from quire.cli.help import GroupedCommand
 from quire.errors import ConfigError, shown
@@ -21,19 +22,22 @@ if TYPE_CHECKING:
     from quire.bench.results import Report
 
 ALL = "all"
+THOUSANDS = {"k": 10**3, "M": 10**6}
 
 
 class BenchGroup(TyperGroup):
     """Its commands are the benchmarks there are; each is made when it is asked for."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 (the overridden signature)
-        return [*registry.find_benchmarks(), ALL]
+        return [*registry.find_benchmarks(), ALL, *_others()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 (the overridden signature)
         if cmd_name == ALL:
             return typer.main.get_command(
                 _single(ALL, _run_all, "Run the benchmarks of the suite: together under 15 minutes on two cores.")
             )
+        if cmd_name in _others():
+            return typer.main.get_command(_single(cmd_name, *_others()[cmd_name]))
         benchmark = registry.find_benchmarks().get(cmd_name)
         return None if benchmark is None else typer.main.get_command(bench_app(benchmark))
 
@@ -61,32 +65,72 @@ def run_benchmark(
     csv_path: Path | None,
     compare_path: Path | None,
     plot_dir: Path | None = None,
+    traces_memory: bool = False,
 ) -> None:
     """Measures, prints the table, writes what was asked for."""
     from rich.console import Console
 
     from quire.bench import plots
     from quire.bench.harness import measure
-    from quire.bench.results import Report, compare
+    from quire.bench.results import Report
 
     if plot_dir is not None:
         plots.check_installed()
-    earlier = _load(compare_path) if compare_path else None
+    earlier = _load(compare_path, "--compare") if compare_path else None
     cases = benchmark.cases(arguments)
-    results = measure(cases, repetitions=repetitions, warmup=warmup, console=Console(stderr=True))
+    results = measure(
+        cases, repetitions=repetitions, warmup=warmup, traces_memory=traces_memory, console=Console(stderr=True)
+    )
     report = Report(benchmark.name, results)
+    _tell(report, earlier, csv_path, benchmark.explain(report))
+    _draw(report, benchmark, plot_dir)
+    if json_path:
+        _write(json_path, report.to_json())
+
+
+def _tell(report: "Report", earlier: "Report | None", csv_path: Path | None, explanation: str = "") -> None:
+    from rich.console import Console
+
+    from quire.bench.results import compare
+
     console = Console()
     console.print(report.table())
-    if explanation := benchmark.explain(report):
+    if tails := report.tails():
+        console.print(tails, markup=False, highlight=False)
+    if explanation:
         console.print(explanation, markup=False)
     if earlier is not None:
         console.print(compare(report, earlier))
-    if json_path:
-        _write(json_path, report.to_json())
     if csv_path:
         _write(csv_path, report.to_csv())
-    if plot_dir is not None and not benchmark.plot(report, plot_dir / f"{benchmark.name}.png"):
-        console.print(f"{benchmark.name} has no plot.")
+
+
+def _draw(report: "Report", benchmark: Benchmark | None, folder: Path | None) -> None:
+    """The benchmark's own picture, where it has one, and those that any report may have."""
+    if folder is None:
+        return
+    from quire.bench.plots.pictures import save_pictures
+
+    own = folder / f"{report.title}.png"
+    drawn = [own] if benchmark is not None and benchmark.plot(report, own) else []
+    drawn += save_pictures(report, folder)
+    print("\n".join(map(str, drawn)) if drawn else f"{report.title} has nothing to draw.")
+
+
+def show(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="What --json wrote.")],
+    csv_path: Annotated[Path | None, typer.Option("--csv", help="Write a line per metric there.")] = None,
+    compare_path: Annotated[Path | None, typer.Option("--compare", help="A saved --json to hold it against.")] = None,
+    plot_dir: Annotated[Path | None, typer.Option("--plot", help="Folder for its pictures.")] = None,
+) -> None:
+    report = _load(path, "FILE")
+    earlier = _load(compare_path, "--compare") if compare_path else None
+    if plot_dir is not None:
+        from quire.bench import plots
+
+        plots.check_installed()
+    _tell(report, earlier, csv_path)
+    _draw(report, registry.find_benchmarks().get(report.title), plot_dir)
 
 
 def _runner(benchmark: Benchmark) -> Callable[..., None]:
@@ -99,8 +143,11 @@ def _runner(benchmark: Benchmark) -> Callable[..., None]:
             Path | None, typer.Option("--compare", help="A saved --json to hold them against.")
         ] = None,
         plot_dir: Annotated[
-            Path | None, typer.Option("--plot", help="Folder for a picture, where the benchmark draws one.")
+            Path | None, typer.Option("--plot", help="Folder for pictures of what there is to draw.")
         ] = None,
+        traces_memory: Annotated[
+            bool, typer.Option("--memory", help="Look at resident memory ten times a second, for a picture of it.")
+        ] = False,
         **arguments: Any,
     ) -> None:
         given = {p.name: _parsed(p, arguments[p.name]) for p in benchmark.parameters}
@@ -113,6 +160,7 @@ def _runner(benchmark: Benchmark) -> Callable[..., None]:
             csv_path=csv_path,
             compare_path=compare_path,
             plot_dir=plot_dir,
+            traces_memory=traces_memory,
         )
 
     common = [p for p in inspect.signature(run, eval_str=True).parameters.values() if p.name != "arguments"]
@@ -138,6 +186,7 @@ def _run_all(
             csv_path=out / f"{run.benchmark}.csv",
             compare_path=None,
             plot_dir=out,
+            traces_memory=run.traces_memory,
         )
 
 
@@ -153,9 +202,24 @@ def _parsed(parameter: Parameter, value: Any) -> Any:
     if parameter.type != tuple[int, ...]:
         return value
     try:
-        return tuple(int(part) for part in str(value).split(","))
+        return tuple(_whole_number(part) for part in str(value).split(",") if value)
     except ValueError:
-        raise ConfigError(f"{parameter.name} is {shown(value)}; allowed: whole numbers with commas between.") from None
+        raise ConfigError(
+            f"{parameter.name} is {shown(value)}; allowed: whole numbers with commas between, like 500,10k,2M."
+        ) from None
+
+
+def _whole_number(text: str) -> int:
+    digits, letter = (text[:-1], text[-1]) if text[-1:] in THOUSANDS else (text, "")
+    return int(digits) * THOUSANDS.get(letter, 1)
+
+
+def _others() -> dict[str, tuple[Callable[..., None], str]]:
+    """Commands that measure nothing."""
+    return {
+        "download": (download, "Fetch a published collection to measure on; without a name, list them."),
+        "show": (show, "Show saved results again: the table, the pictures, and what became of an earlier run."),
+    }
 
 
 def _single(name: str, function: Callable[..., None], help_line: str) -> typer.Typer:
@@ -164,13 +228,13 @@ def _single(name: str, function: Callable[..., None], help_line: str) -> typer.T
     return single
 
 
-def _load(path: Path) -> "Report":
+def _load(path: Path, given_as: str) -> "Report":
     from quire.bench.results import Report
 
     try:
         return Report.load(path)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"--compare {str(path)!r} cannot be used: {error}") from error
+        raise ConfigError(f"{given_as} {str(path)!r} cannot be used: {error}") from error
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,7 +1,8 @@
 """The engine's own work per sequence and step, around a model that costs nothing.
 
 Every running sequence decodes one token a step: schedule, block table, arrays, sampler, stop checks and outputs are
-real; the forward pass hands back the same random logits each time.
+real; the forward pass hands back the same random logits each time. `tail` explains the slowest steps by their stages;
+what recording these costs is the difference.
 """
 
 import cProfile
@@ -10,9 +11,11 @@ import pstats
 import random
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 
+from quire.bench.generation.steps import KIND, StepRecorder
 from quire.bench.harness import Case, Measurement
 from quire.bench.results import Report
 from quire.config import EngineConfig
@@ -49,11 +52,11 @@ class FreeModel:
     def close(self) -> None: ...
 
 
-def cases(*, num_seqs: int = 256, steps: int = 200, quick: bool = False) -> list[Case]:
+def cases(*, num_seqs: int = 256, steps: int = 200, tail: bool = False, quick: bool = False) -> list[Case]:
     steps = 20 if quick else steps
     kinds = {"bookkeeping": OutputKind.FINAL, "incremental text": OutputKind.DELTA}
     return [
-        Case(name, _stepper(num_seqs, steps, kind), {"num_seqs": num_seqs, "steps": steps})
+        Case(name, _stepper(num_seqs, steps, kind, is_recorded=tail), {"num_seqs": num_seqs, "steps": steps})
         for name, kind in kinds.items()
     ]
 
@@ -71,15 +74,18 @@ def explain(report: Report) -> str:
     return "\n".join([f"profile of {PROFILED_STEPS} steps, bookkeeping only", *lines[3:]])
 
 
-def _stepper(num_seqs: int, steps: int, kind: OutputKind) -> Callable[[], Measurement]:
+def _stepper(num_seqs: int, steps: int, kind: OutputKind, *, is_recorded: bool) -> Callable[[], Measurement]:
     def run() -> Measurement:
         engine = _running(num_seqs, steps, kind)
-        durations_us = []
-        for _ in range(steps):
-            start_s = time.perf_counter()
-            engine.step()
-            durations_us.append((time.perf_counter() - start_s) * 1e6)
-        return Measurement({"per_sequence_us": sum(durations_us) / steps / num_seqs}, {"step_us": durations_us})
+        durations_us, events = [], []
+        with StepRecorder(engine) if is_recorded else nullcontext() as recorder:
+            for _ in range(steps):
+                start_s = time.perf_counter()
+                engine.step()
+                durations_us.append((time.perf_counter() - start_s) * 1e6)
+            events = recorder.take() if recorder is not None else []
+        values = {"per_sequence_us": sum(durations_us) / steps / num_seqs}
+        return Measurement(values, {"step_us": durations_us}, events, KIND)
 
     return run
 

@@ -17,7 +17,7 @@ MIN_SECONDS_OF_OTHERS = 0.2
 
 def resident_bytes(process: int | str = "self") -> int:
     """What a process has in memory now; 0 where the system does not say."""
-    return _status_bytes("VmRSS", process)
+    return status_bytes("VmRSS", process)
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class Watch:
 
     def __enter__(self) -> "Watch":
         _reset_peak()
-        self._rss_start = _status_bytes("VmRSS")
+        self._rss_start = status_bytes("VmRSS")
         self._busy_start, self._own_start, self._time_start = _busy_seconds(), _own_seconds(), time.perf_counter()
         return self
 
@@ -48,7 +48,7 @@ class Watch:
         busy, own = _busy_seconds(), _own_seconds() - self._own_start
         if busy is not None and self._busy_start is not None and elapsed > MIN_SECONDS_OF_OTHERS:
             self.other_cpus = max(0.0, (busy - self._busy_start - own) / elapsed)
-        self.rss_peak_bytes = _status_bytes("VmHWM") or _lifetime_peak_bytes()
+        self.rss_peak_bytes = status_bytes("VmHWM") or _lifetime_peak_bytes()
         self.rss_delta_bytes = max(0, self.rss_peak_bytes - self._rss_start) if self._rss_start else 0
 
 
@@ -59,7 +59,7 @@ def _reset_peak() -> None:
         return
 
 
-def _status_bytes(key: str, process: int | str = "self") -> int:
+def status_bytes(key: str, process: int | str = "self") -> int:
     try:
         text = Path(f"/proc/{process}/status").read_text()
     except OSError:

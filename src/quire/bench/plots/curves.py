@@ -1,7 +1,4 @@
-"""Draws curves of benchmark results into PNG files. Needs matplotlib, the extra `plot`.
-
-Knows nothing of what was measured: each curve is a name and its points.
-"""
+"""Curves into PNG files. Knows nothing of what was measured: each curve is a name and its points."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,10 +17,22 @@ Points = Sequence[tuple[float | str, float]]
 def save_curves(path: Path, curves: Mapping[str, Points], *, x: str, y: str, is_logarithmic: bool = False) -> None:
     """One line through the points of each curve, in their order. Makes the folder. Raises ConfigError where matplotlib
     is missing."""
+    save(path, draw_curves(curves, x=x, y=y, is_logarithmic=is_logarithmic))
+
+
+def draw_curves(
+    curves: Mapping[str, Points],
+    *,
+    x: str,
+    y: str,
+    title: str = "",
+    is_logarithmic: bool = False,
+    has_markers: bool = True,
+) -> "Figure":
     figure = _new_figure()
-    axes = figure.add_subplot(xlabel=x, ylabel=y)
+    axes = figure.add_subplot(xlabel=x, ylabel=y, title=title)
     for name, points in curves.items():
-        axes.plot(*zip(*points, strict=True), marker="o", label=name)
+        axes.plot(*zip(*points, strict=True), marker="o" if has_markers else "", label=name)
     if is_logarithmic:
         axes.set(xscale="log", yscale="log")
     axes.grid(alpha=0.3)
@@ -32,6 +41,10 @@ def save_curves(path: Path, curves: Mapping[str, Points], *, x: str, y: str, is_
         figure.legend(loc="outside right upper", fontsize="small")
     else:
         axes.legend()
+    return figure
+
+
+def save(path: Path, figure: "Figure") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, format="png")
 
