@@ -64,7 +64,8 @@ proto: $(VENV)/.developer
 bench: $(VENV)/.native
 	@$(PIP) install -q -c constraints.txt matplotlib python-docx python-pptx
 	@$(BIN)/quire bench all
-	@$(BIN)/quire report claims --results benchmarks/out > benchmarks/out/CLAIMS.md && cat benchmarks/out/CLAIMS.md
+	@$(BIN)/quire report numbers --results benchmarks/out > benchmarks/out/numbers.md && cat benchmarks/out/numbers.md
+	@$(BIN)/quire report claims --results benchmarks/out > benchmarks/out/claims.md && cat benchmarks/out/claims.md
 
 docs: $(VENV)/.tools
 	@echo "==> Building the pages into build/docs"

@@ -8,8 +8,8 @@ from matplotlib.image import imread
 
 from quire.bench.structures.growth import OPERATIONS
 from quire.errors import ConfigError
-from quire.report import diagram
-from quire.report.house import KINDS, USES, House, Room, Use, find_contract
+from quire.report.architecture import diagram
+from quire.report.architecture.house import KINDS, USES, House, Room, Use, find_contract
 
 
 def test_every_room_and_structure_is_named_in_the_picture(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from quire.errors import ConfigError
-from quire.report.house import House, Use, find_contract
+from quire.report.architecture.house import House, Use, find_contract
 
 SOURCES = {
     "roof": '"""What is seen from afar?"""\nfrom quire import walls\nimport quire.ground\n',

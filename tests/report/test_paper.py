@@ -9,14 +9,13 @@ import docx
 import pptx
 import pytest
 
-from quire.errors import ConfigError
-from quire.report import paper, slides
-from quire.report.claims import as_markdown, put_between_marks, verdicts
+from quire.report.architecture.house import House, find_contract
+from quire.report.documents import paper, slides
+from quire.report.documents.paper import Byline
+from quire.report.documents.references import REFERENCES
+from quire.report.documents.story import TITLE, Citations, tell
 from quire.report.evidence import Evidence, MissingResultError
-from quire.report.house import House, find_contract
-from quire.report.paper import Byline
-from quire.report.references import REFERENCES
-from quire.report.story import TITLE, Citations, tell
+from quire.report.tables.claims import as_markdown, verdicts
 from tests.report.results import write_results
 
 BYLINE = Byline("A. Author", "School of Thought", "May 4, 2026")
@@ -179,16 +178,6 @@ def test_citations_are_in_the_order_of_their_names() -> None:
     cite = Citations()
     assert cite("paged", "bm25") == "(Kwon et al., 2023; Robertson & Zaragoza, 2009)"
     assert [reference.cited for reference in cite.entries()] == ["Kwon et al., 2023", "Robertson & Zaragoza, 2009"]
-
-
-def test_the_table_goes_between_the_marks(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text("before\n<!-- claims -->\nold\n<!-- /claims -->\nafter\n")
-    put_between_marks(page, "| new |")
-    assert page.read_text() == "before\n<!-- claims -->\n| new |\n<!-- /claims -->\nafter\n"
-    (tmp_path / "other.md").write_text("nothing")
-    with pytest.raises(ConfigError, match=r"other\.md has no place for the table; write <!-- claims -->"):
-        put_between_marks(tmp_path / "other.md", "")
 
 
 def test_the_page_says_what_the_saved_results_say() -> None:

@@ -1,4 +1,4 @@
-"""`quire report`: the architecture as a picture, and what was measured as a paper, as slides and as a table of claims.
+"""`quire report`: the architecture as a picture, and what was measured as a paper, as slides and as tables.
 
 Knows the options, and nothing of how any of it is made.
 """
@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from quire.errors import ConfigError
+
 if TYPE_CHECKING:
+    from quire.report.architecture.house import House
+    from quire.report.documents.paper import Byline
     from quire.report.evidence import Evidence
-    from quire.report.house import House
-    from quire.report.paper import Byline
 
 RESULTS = Path("benchmarks/out")
 AUDIT = Path("audit")
@@ -23,6 +25,9 @@ Contract: TypeAlias = Annotated[
 Results: TypeAlias = Annotated[Path, typer.Option(help="Folder of result files, as `make bench` writes them.")]
 Author: TypeAlias = Annotated[str, typer.Option(help="Who signs it.")]
 Institution: TypeAlias = Annotated[str, typer.Option(help="Where they are from.")]
+Into: TypeAlias = Annotated[
+    Path | None, typer.Option(help="Put it between the marks in this file, `<!-- NAME -->` and `<!-- /NAME -->`.")
+]
 Date: TypeAlias = Annotated[str | None, typer.Option(help="The date on the title page; by default today's.")]
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -39,7 +44,7 @@ def diagram(
     contract: Contract = None,
 ) -> None:
     """Draw the rooms, who uses whom, the core structures and what they cost."""
-    from quire.report import diagram as drawing
+    from quire.report.architecture import diagram as drawing
 
     drawing.draw(_house(contract), output)
     print(output)
@@ -55,7 +60,7 @@ def paper(
     contract: Contract = None,
 ) -> None:
     """Write an APA paper (Word) of the design and of the results in a folder."""
-    from quire.report import paper as writing
+    from quire.report.documents import paper as writing
 
     writing.write(_evidence(results), _house(contract), output, _byline(author, institution, date))
     print(output)
@@ -71,7 +76,7 @@ def slides(
     contract: Contract = None,
 ) -> None:
     """Write the same as slides (PowerPoint)."""
-    from quire.report import slides as writing
+    from quire.report.documents import slides as writing
 
     writing.write(_evidence(results), _house(contract), output, _byline(author, institution, date))
     print(output)
@@ -80,16 +85,45 @@ def slides(
 @app.command()
 def claims(
     results: Results = RESULTS,
-    into: Annotated[Path | None, typer.Option(help="Put it between the marks in this file.")] = None,
+    into: Into = None,
 ) -> None:
     """Print what the design promised beside what was measured, as a Markdown table."""
-    from quire.report.claims import as_markdown, put_between_marks, verdicts
+    from quire.report.tables.claims import as_markdown, verdicts
 
-    table = as_markdown(verdicts(_evidence(results)))
+    _put(as_markdown(verdicts(_evidence(results))), into, "claims")
+
+
+@app.command()
+def numbers(results: Results = RESULTS, into: Into = None) -> None:
+    """Print what a user would ask first, with the command that measures it, as a Markdown table."""
+    from quire.report.tables.numbers import as_markdown
+
+    _put(as_markdown(_evidence(results)), into, "numbers")
+
+
+@app.command()
+def beside(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="What --json or benchmarks/peers.py wrote.")],
+    into: Into = None,
+) -> None:
+    """Print several result files as one Markdown table: a row per metric, a column per side, ours and the peers'."""
+    from quire.bench.results import Report
+    from quire.report.tables.beside import as_markdown
+
+    try:
+        reports = [Report.load(path) for path in files]
+    except (OSError, ValueError) as error:
+        raise ConfigError(str(error)) from error
+    _put(as_markdown(reports), into, "beside")
+
+
+def _put(table: str, into: Path | None, name: str) -> None:
+    from quire.report.tables.markdown import put_between_marks
+
     if into is None:
         print(table)
     else:
-        put_between_marks(into, table)
+        put_between_marks(into, table, name)
 
 
 def _evidence(folder: Path) -> "Evidence":
@@ -99,13 +133,13 @@ def _evidence(folder: Path) -> "Evidence":
 
 
 def _house(contract: Path | None) -> "House":
-    from quire.report.house import House, find_contract
+    from quire.report.architecture.house import House, find_contract
 
     return House.read(find_contract(contract))
 
 
 def _byline(author: str, institution: str, date: str | None) -> "Byline":
-    from quire.report.paper import Byline
+    from quire.report.documents.paper import Byline
 
     today = datetime.now(UTC)
     return Byline(author, institution, date or f"{today:%B} {today.day}, {today.year}")

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from quire.errors import ConfigError, shown
 
@@ -98,7 +98,7 @@ def grade_of(text: str, path: Path, number: int) -> float:
 
 def _unpacked(path: Path, start: bytes) -> IO[bytes]:
     if start.startswith(GZIP):
-        return gzip.open(path, "rb")
+        return cast(IO[bytes], gzip.open(path, "rb"))
     if start.startswith(BZIP2):
         return bz2.open(path, "rb")
     return path.open("rb")

@@ -78,7 +78,7 @@ class StepRecorder:
         clocked = self._clocked(schedule, "schedule")
 
         def run(*args: Any, **kwargs: Any) -> ScheduledBatch:
-            batch = clocked(*args, **kwargs)
+            batch: ScheduledBatch = clocked(*args, **kwargs)
             self._plan = _facts(batch)  # before the step changes what is in it
             return batch
 

@@ -8,11 +8,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from quire.errors import ConfigError
-from quire.report import figures
+from quire.report.architecture.house import House
+from quire.report.documents import figures
+from quire.report.documents.paper import Byline
+from quire.report.documents.story import TITLE, Figure, Story, Table, tell
 from quire.report.evidence import Evidence
-from quire.report.house import House
-from quire.report.paper import Byline
-from quire.report.story import TITLE, Figure, Story, Table, tell
 
 if TYPE_CHECKING:
     from pptx.presentation import Presentation

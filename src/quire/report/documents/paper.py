@@ -12,10 +12,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from quire.errors import ConfigError
-from quire.report import figures
+from quire.report.architecture.house import House
+from quire.report.documents import figures
+from quire.report.documents.story import RUNNING_HEAD, TITLE, Figure, Section, Story, Table, tell
 from quire.report.evidence import Evidence
-from quire.report.house import House
-from quire.report.story import RUNNING_HEAD, TITLE, Figure, Section, Story, Table, tell
 
 FONT, POINTS = "Times New Roman", 12
 TEXT_WIDTH = 6.5

@@ -9,10 +9,10 @@ from typing import TypeAlias
 
 from quire.bench.structures import growth
 from quire.bench.structures.growth import OPERATIONS
-from quire.report.claims import ALLOWANCE, grows_as_claimed, promises, verdicts, word
+from quire.report.architecture.house import House
+from quire.report.documents.references import REFERENCES, Reference
 from quire.report.evidence import Evidence
-from quire.report.house import House
-from quire.report.references import REFERENCES, Reference
+from quire.report.tables.claims import ALLOWANCE, grows_as_claimed, promises, verdicts, word
 
 TITLE = "Quire: Serving Language Models and Answering From Documents in One Process"
 RUNNING_HEAD = "ONE PROCESS FOR SERVING AND RETRIEVAL"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from quire.bench.serving import scheduler
 from quire.bench.structures import growth
-from quire.report import diagram
+from quire.report.architecture import diagram
+from quire.report.architecture.house import House
 from quire.report.evidence import Evidence
-from quire.report.house import House
 
 DRAWN: dict[str, Callable[[Evidence, House, Path], None]] = {
     "architecture": lambda _, house, path: diagram.draw(house, path),

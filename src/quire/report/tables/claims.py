@@ -6,14 +6,12 @@ Knows nothing of documents.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from quire.bench.structures import growth
 from quire.bench.structures.growth import Curve
-from quire.errors import ConfigError
 from quire.report.evidence import Evidence
+from quire.report.tables.markdown import as_table
 
-MARKS = ("<!-- claims -->", "<!-- /claims -->")
 ALLOWANCE = 0.2
 """Of an exponent: a thousand times the size then costs four times more than the claim, about what main memory is slower
 than a cache."""
@@ -99,19 +97,5 @@ def _growth(evidence: Evidence) -> Iterator[Verdict]:
 
 
 def as_markdown(found: list[Verdict]) -> str:
-    rows = [f"| {v.claim} | {v.measured} | {v.word} | `{v.command}` |" for v in found]
-    return "\n".join(["| claim | measured | | command |", "| --- | --- | --- | --- |", *rows])
-
-
-def put_between_marks(path: Path, table: str) -> None:
-    """Replaces what stands between MARKS in the file."""
-    first, last = MARKS
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}.") from error
-    head, found, rest = text.partition(first)
-    _, closed, tail = rest.partition(last)
-    if not (found and closed):
-        raise ConfigError(f"{path} has no place for the table; write {first} and {last} where it is to stand.")
-    path.write_text(f"{head}{first}\n{table}\n{last}{tail}")
+    rows = [(v.claim, v.measured, v.word, f"`{v.command}`") for v in found]
+    return as_table(("claim", "measured", "", "command"), rows)

@@ -64,7 +64,7 @@ class House:
 
 def find_contract(given: Path | None = None) -> Path:
     """The pyproject.toml that holds the contract: the one given, or that of the checkout this code lies in."""
-    found = given or Path(__file__).parents[3] / "pyproject.toml"
+    found = given or Path(__file__).parents[4] / "pyproject.toml"
     if not found.is_file():
         raise ConfigError(
             f"There is no import contract at {shown(str(found))}. Name the pyproject.toml of a checkout of Quire "

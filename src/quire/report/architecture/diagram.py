@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from quire.bench.structures.growth import OPERATIONS
 from quire.errors import ConfigError
-from quire.report.house import USES, House, Room, Use
+from quire.report.architecture.house import USES, House, Room, Use
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,0 +1,1 @@
+"""Which rooms are there, who uses whom, and how does that look?"""
