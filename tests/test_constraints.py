@@ -20,6 +20,7 @@ DISTRIBUTIONS = {
     "grpc-health": "grpcio-health-checking",
     "grpc-reflection": "grpcio-reflection",
     "markdown-it": "markdown-it-py",
+    "opentelemetry": "opentelemetry-exporter-otlp",
     "pptx": "python-pptx",
     "stemmer": "pystemmer",
     "yaml": "pyyaml",
@@ -60,7 +61,7 @@ def test_torch_is_the_one_the_design_names() -> None:
 def test_the_package_imports_what_it_declares_and_declares_what_it_imports() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    declared = [*project["dependencies"], *extras["documents"], *extras["report"]]
+    declared = [*project["dependencies"], *extras["documents"], *extras["otel"], *extras["report"]]
     names = {canonicalize_name(Requirement(text).name) for text in declared}
     imported = {
         DISTRIBUTIONS.get(canonicalize_name(module), canonicalize_name(module))

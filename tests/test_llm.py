@@ -259,7 +259,7 @@ def test_a_bad_request_among_good_ones_runs_nothing(llm: LLM) -> None:
     steps = llm.stats().num_steps
     with pytest.raises(InvalidRequestError, match="The prompt is empty"):
         llm.generate([PROMPT, ""], GREEDY)
-    with pytest.raises(InvalidRequestError, match="max_model_len is 512"):
+    with pytest.raises(InvalidRequestError, match="context length is 512"):
         llm.generate([PROMPT, [7] * 600], GREEDY)
     with pytest.raises(InvalidRequestError, match="The structured output does not compile"):
         llm.generate(PROMPT, SamplingParams(structured_outputs=StructuredOutputs(grammar="start: (")))

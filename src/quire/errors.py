@@ -29,11 +29,13 @@ class ConfigError(QuireError, ValueError):
 
 
 class InvalidRequestError(QuireError, ValueError):
-    """A request cannot be served as it stands. `param` names the field at fault, where there is one."""
+    """A request cannot be served as it stands. `param` names the field at fault and `code` the mistake, where they have
+    a name that programs know."""
 
-    def __init__(self, message: str, *, param: str | None = None) -> None:
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
         self.param = param
+        self.code = code
 
 
 class ModelLoadError(QuireError):

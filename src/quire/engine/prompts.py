@@ -137,10 +137,11 @@ class RequestChecker:
             raise InvalidRequestError("The prompt is empty; give at least one token.", param="prompt")
         longest = self.max_model_len - room_for
         if len(token_ids) > longest:
-            raise InvalidRequestError(
-                f"The prompt has {len(token_ids)} tokens; allowed: at most {longest} "
-                f"(max_model_len is {self.max_model_len}). Shorten it, or raise max_model_len.",
+            raise InvalidRequestError(  # clients know this mistake by its code, or by words of either half
+                f"This model's maximum context length is {self.max_model_len} tokens, and the prompt is too long: "
+                f"{len(token_ids)} tokens; allowed: at most {longest}. Shorten it, or raise max_model_len.",
                 param="prompt",
+                code="context_length_exceeded",
             )
 
     def _grammar(self, params: SamplingParams) -> Grammar | None:

@@ -77,6 +77,8 @@ def create_app(
             if engine is not None:
                 await asyncio.to_thread(engine.close)
             await state.retrieval.close()
+            if state.traces is not None:
+                await asyncio.to_thread(state.traces.close)
 
     app = FastAPI(title="Quire", version=quire.__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.server = state

@@ -86,7 +86,7 @@ def as_api_error(error: Exception) -> ApiError:
     if isinstance(error, ApiError):
         return error
     if isinstance(error, InvalidRequestError):
-        return ApiError(400, str(error), param=error.param)
+        return ApiError(400, str(error), param=error.param, code=error.code)
     if isinstance(error, EngineClosedError):
         return unavailable(str(error), code="engine_closed")
     if isinstance(error, CapacityError):

@@ -108,6 +108,9 @@ class ServerSettings:
     """A request is ended with 504 after so long. Default: never."""
     shutdown_timeout_s: float = 30.0
     """On SIGTERM, requests in flight have so long to finish."""
+    otlp_traces_endpoint: str | None = _opens("Observability", None)
+    """Sends a trace of each request to this OpenTelemetry collector, such as http://localhost:4317. Needs
+    quire[otel]."""
 
     def __post_init__(self) -> None:
         for name in ("api_key", "collection", "served_model_name"):

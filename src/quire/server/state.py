@@ -20,6 +20,7 @@ from quire.engine.prompts import PreparedRequest
 from quire.errors import ConfigError, InvalidRequestError
 from quire.models.tokenizer import Tokenizer
 from quire.observability.metrics import EngineReading, ServingMetrics
+from quire.observability.trace import Trace, open_traces
 from quire.protocol.openai.answers import Model
 from quire.scheduling.admission import AdmissionController, Admitted
 from quire.scheduling.rates import Refused
@@ -50,6 +51,7 @@ class ServerState:
         self.settings = settings
         self.keys = KeyRing(settings.api_key, are_metrics_open=settings.are_metrics_open)
         self.metrics = ServingMetrics(model.names[0], self._read_engine)
+        self.traces = open_traces(settings.otlp_traces_endpoint)
         self._rates = settings.admission_limits().rates()
         """One account for whatever a key asks."""
         self.retrieval = Retrieval(settings, self._rates, self.metrics.count_refusal)
@@ -221,6 +223,7 @@ class Call:
     request_id: str
     facts: dict[str, Any]
     """What the log says of it beside its path and status."""
+    trace: Trace
 
     def add_facts(self, **facts: object) -> None:
         self.facts.update({name: value for name, value in facts.items() if value is not None})
@@ -236,4 +239,4 @@ def state_of(request: Request) -> ServerState:
 
 def call_of(request: Request) -> Call:
     said = request.state
-    return Call(state_of(request), said.caller, said.request_id, said.facts)
+    return Call(state_of(request), said.caller, said.request_id, said.facts, said.trace)

@@ -10,10 +10,12 @@ import pytest
 from quire.engine.outputs import CompletionOutput, OutputKind, RequestOutput
 from quire.engine.prompts import PreparedRequest
 from quire.observability.metrics import ServingMetrics
+from quire.observability.trace import UNTRACED
 from quire.sampling_params import SamplingParams
 from quire.scheduling import AdmissionController, AdmissionLimits, Admitted
 from quire.sequence import FinishReason
 from quire.server.answering.generation import Generation
+from quire.server.answering.tracing import QuestionTrace
 from quire.server.errors import ApiError
 from quire.server.http.sse import EventStream, frames
 
@@ -150,7 +152,8 @@ def batches_of(script: list[int | None], reader_pause: Callable[[], Awaitable[No
         assert isinstance(ticket, Admitted)
         prepared = {"id-0": PreparedRequest(None, [1], SamplingParams(), 16)}
         engine: Any = ScriptedEngine(script)
-        generation = Generation("id", prepared, engine, admission, ServingMetrics("m", lambda: None))
+        metrics, trace = ServingMetrics("m", lambda: None), QuestionTrace(UNTRACED)
+        generation = Generation("id", prepared, engine, admission, metrics, trace)
         found = []
         async for batch in generation.stream(ticket):
             found.append([output.outputs[0].text for _, output in batch])

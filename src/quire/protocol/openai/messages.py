@@ -14,6 +14,16 @@ from quire.protocol.openai.tools import ToolCall, ToolCalls, Tools
 TEXT_ONLY = "this server reads and writes text."
 
 
+_ROLES = {
+    "tool_calls": "assistant",
+    "reasoning_content": "assistant",
+    "citations": "assistant",
+    "provider_specific_fields": "assistant",
+    "tool_call_id": "tool",
+}
+"""Fields that stand in messages of one role only."""
+
+
 class ContentPart(Body):
     type: Literal["text"]
     text: str
@@ -38,6 +48,10 @@ class ChatMessage(Body):
     """Which call a message of a tool answers."""
     reasoning_content: str | None = None
     """What an assistant thought, for templates that show it again."""
+    citations: list[dict[str, Any]] | None = None
+    """What an answer came with beside its content. It may be sent back as it was; prompts have no place for it."""
+    provider_specific_fields: dict[str, Any] | None = None
+    """The same, in which litellm keeps and sends back what it does not know of an answer."""
 
     @field_validator("content", mode="before")
     @classmethod
@@ -50,7 +64,7 @@ class ChatMessage(Body):
 
     @model_validator(mode="after")
     def _fits_its_role(self) -> Self:
-        for name, role in (("tool_calls", "assistant"), ("reasoning_content", "assistant"), ("tool_call_id", "tool")):
+        for name, role in _ROLES.items():
             if getattr(self, name) is not None and self.role != role:
                 raise InvalidRequestError(f"{name} stands in a message of the role '{role}' only.", param=name)
         if self.role == "tool" and self.tool_call_id is None:

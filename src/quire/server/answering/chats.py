@@ -47,7 +47,7 @@ async def prepared_chat(call: Call, body: ChatCompletionRequest) -> Chat:
         params = replace(params, temperature=0.0)  # it quotes, so the likeliest word is best
     dialect = state.dialect(body.chat_template)
     shows_tools = body.tool_choice != "none"
-    token_ids, passages = await asyncio.to_thread(_prompt, state, body, shows_tools=shows_tools)
+    token_ids, passages = await asyncio.to_thread(_prompt, call, body, shows_tools=shows_tools)
     tools = _Tools.of(body, dialect)
     end = state.tokenizer.decode(token_ids[-_END_TOKENS:], skip_special_tokens=False)
     special_marks = _special_marks(dialect, tools, state.tokenizer)
@@ -68,12 +68,13 @@ async def prepared_chat(call: Call, body: ChatCompletionRequest) -> Chat:
 
 
 def _prompt(
-    state: ServerState, body: ChatCompletionRequest, *, shows_tools: bool
+    call: Call, body: ChatCompletionRequest, *, shows_tools: bool
 ) -> tuple[list[int], Sequence[Passage] | None]:
     """With the passages it shows, where a collection is asked."""
+    state = call.state
     if body.collection is None:
         return chat_token_ids(state, body.messages, body, shows_tools=shows_tools), None
-    prompt = grounded(state, body, **_template_arguments(state, body, shows_tools=shows_tools))
+    prompt = grounded(call, body, **_template_arguments(state, body, shows_tools=shows_tools))
     return prompt.token_ids, prompt.passages
 
 

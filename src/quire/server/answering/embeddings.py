@@ -18,6 +18,7 @@ from quire.retrieval.embedding import Vectors
 from quire.scheduling.admission import Admitted
 from quire.server.answering.generation import by_request_id
 from quire.server.answering.prompts import salted
+from quire.server.answering.tracing import QuestionTrace
 from quire.server.errors import SERVER, ApiError
 from quire.server.render.writer import new_id
 from quire.server.retrieval.models import RetrievalModels
@@ -36,7 +37,9 @@ async def embedded(call: Call, body: EmbeddingRequest) -> Embedded:
     """A vector for each text. Raises ApiError 404 for a model that is neither."""
     name = _embedder_named(call, body.model)
     call.add_facts(user=body.user)
-    return await (_by_served_model(call, body) if name is None else _by_embedder(call, body, name))
+    found = await (_by_served_model(call, body) if name is None else _by_embedder(call, body, name))
+    QuestionTrace(call.trace).ask("embeddings", found.model, found.num_tokens)
+    return found
 
 
 def _embedder_named(call: Call, asked: str | None) -> str | None:

@@ -15,6 +15,7 @@ from quire.engine.outputs import OutputKind, RequestOutput
 from quire.engine.prompts import PreparedRequest
 from quire.observability.metrics import RequestRecord, ServingMetrics
 from quire.scheduling.admission import AdmissionController, Admitted
+from quire.server.answering.tracing import QuestionTrace
 from quire.server.errors import SERVER, ApiError
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class Generation:
     engine: AsyncEngine
     admission: AdmissionController
     metrics: ServingMetrics
+    trace: QuestionTrace
 
     async def whole(self, ticket: Admitted) -> list[RequestOutput]:
         """The finished output of each prompt, in order."""
@@ -92,6 +94,7 @@ class Generation:
             mailbox.fail(error)
 
     def _record(self, prepared: PreparedRequest, output: RequestOutput, num_output_tokens: int) -> None:
+        self.trace.finish(prepared, output, num_output_tokens)
         times = output.metrics
         if times is None or times.finished_s is None or times.first_token_s is None:
             return

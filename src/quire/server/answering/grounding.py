@@ -1,23 +1,29 @@
 """A conversation with the passages that its last question is about, found in a collection that the request names."""
 
+import time
 from typing import Any
 
+from quire.observability.trace import Fact
 from quire.protocol.openai import ChatCompletionRequest
 from quire.protocol.openai.grounding import RetrievalOptions
 from quire.rag.answerer import prompt_room
 from quire.rag.prompt import GroundedPrompt, assemble_prompt, question_of
-from quire.server.state import ServerState
+from quire.server.state import Call
 
 
-def grounded(state: ServerState, body: ChatCompletionRequest, template: str, **arguments: Any) -> GroundedPrompt:
+def grounded(call: Call, body: ChatCompletionRequest, template: str, **arguments: Any) -> GroundedPrompt:
     """`arguments` are what the template is given beside messages and passages. Raises ApiError 404 for a collection
     that is not served, InvalidRequestError where the last message is no question."""
     assert body.collection is not None
+    state = call.state
     reader = state.retrieval.collections.named(body.collection).reader
     options = body.retrieval or RetrievalOptions()
     messages = [message.for_template() for message in body.messages]
     state.metrics.count_search()
+    start_s = time.monotonic()
     hits = reader.search(question_of(messages), options.k, mode=options.mode, filter=options.filter)
+    told: dict[str, Fact] = {"gen_ai.operation.name": "retrieval", "gen_ai.data_source.id": body.collection}
+    call.trace.phase(f"retrieval {body.collection}", start_s, time.monotonic(), told)
     room = prompt_room(state.engine.max_model_len, body.max_completion_tokens or body.max_tokens)
     return assemble_prompt(
         messages,

@@ -22,6 +22,7 @@ from quire.scheduling.admission import Admitted
 from quire.server.answering.chats import chat_token_ids, prepared_chat
 from quire.server.answering.generation import Generation, by_request_id
 from quire.server.answering.prompts import prepared
+from quire.server.answering.tracing import QuestionTrace
 from quire.server.render.anthropic import MessageWriter
 from quire.server.render.chat import ChatWriter
 from quire.server.render.completion import CompletionWriter
@@ -60,16 +61,15 @@ async def ask_chat(call: Call, body: ChatCompletionRequest) -> Question:
     name = call.state.served_name(body.model)
     chat = await prepared_chat(call, body)
     writer = ChatWriter(body, chat.requests, call.state.token_texts, name, chat.new_reader)
-    return _question(call, chat.requests, writer)
+    return _question(call, "chat", name, chat.requests, writer)
 
 
 async def ask_response(call: Call, body: ResponsesRequest) -> Question:
     """The same over the Responses API."""
     name = call.state.served_name(body.model)
     chat = await prepared_chat(call, body.to_chat())
-    return _question(
-        call, chat.requests, ResponseWriter(body, chat.requests, call.state.token_texts, name, chat.reader())
-    )
+    writer = ResponseWriter(body, chat.requests, call.state.token_texts, name, chat.reader())
+    return _question(call, "chat", name, chat.requests, writer)
 
 
 async def ask_message(call: Call, body: MessagesRequest) -> Question:
@@ -77,19 +77,26 @@ async def ask_message(call: Call, body: MessagesRequest) -> Question:
     name, asked = call.state.served_name(body.model), body.to_chat()
     chat = await prepared_chat(call, asked)
     writer = MessageWriter(chat.requests, name, chat.reader(), has_thoughts=asked.include_reasoning)
-    return _question(call, chat.requests, writer)
+    return _question(call, "chat", name, chat.requests, writer)
 
 
 async def ask_completion(call: Call, body: CompletionRequest) -> Question:
     """What follows each prompt."""
     name, params, prompts = call.state.served_name(body.model), to_sampling_params(body), prompts_of(body.prompt)
     requests = await prepared(call, body, prompts, params, add_special_tokens=body.add_special_tokens)
-    return _question(call, requests, CompletionWriter(body, requests, call.state.token_texts, name))
+    writer = CompletionWriter(body, requests, call.state.token_texts, name)
+    return _question(call, "text_completion", name, requests, writer)
 
 
-def _question(call: Call, requests: list[PreparedRequest], writer: AnswerWriter) -> Question:
+def _question(
+    call: Call, operation: str, model: str, requests: list[PreparedRequest], writer: AnswerWriter
+) -> Question:
     state, named = call.state, by_request_id(writer.answer_id, requests)
-    return Question(call, Generation(writer.answer_id, named, state.engine, state.admission, state.metrics), writer)
+    trace = QuestionTrace(call.trace)
+    num_tokens = sum(len(request.token_ids) for request in requests)
+    trace.ask(operation, model, num_tokens, writer.answer_id, requests[0].params)
+    generation = Generation(writer.answer_id, named, state.engine, state.admission, state.metrics, trace)
+    return Question(call, generation, writer)
 
 
 def num_prompt_tokens(state: ServerState, body: CountTokensRequest) -> int:

@@ -73,11 +73,12 @@ class RpcGate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     @asynccontextmanager
     async def _visit(self, details: Any, context: Any) -> AsyncIterator[None]:
         said = {name: value for name, value in details.invocation_metadata or () if isinstance(value, str)}
-        visit, caller = Visit(said.get("x-request-id")), None
+        traces = None if details.method.startswith(HEALTH) else self._state.traces
+        visit, caller = Visit("grpc", details.method, said, traces), None
         limit_s = self._state.settings.request_timeout_s
         try:
             caller = self._caller(details.method, said.get("authorization"))
-            current_call.set(Call(self._state, caller, visit.request_id, visit.facts))
+            current_call.set(Call(self._state, caller, visit.request_id, visit.facts, visit.trace))
             await context.send_initial_metadata((("x-request-id", visit.request_id),))
             async with asyncio.timeout(limit_s):
                 yield
@@ -90,7 +91,7 @@ class RpcGate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             visit.status = told.status
             await context.abort(code_of(told), str(told), metadata_of(told))
         finally:
-            visit.log("grpc", details.method, caller)
+            visit.end(caller)
             self._state.metrics.count_http(details.method, visit.status or CLIENT_GONE)
 
     def _caller(self, method: str, authorization: str | None) -> Caller:

@@ -8,6 +8,7 @@ import asyncio
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from quire.observability.trace import Traces
 from quire.server.errors import ApiError, answer_to
 from quire.server.http.sse import ClientGoneError
 from quire.server.state import ServerState
@@ -25,11 +26,11 @@ class RequestGate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        visit = _HttpVisit(scope, send)
+        visit = _HttpVisit(scope, send, self._state.traces)
         settings = self._state.settings
         try:
-            scope["state"] |= {"facts": visit.facts, "request_id": visit.request_id}
-            keys = visit.header(b"authorization"), visit.header(b"x-api-key")
+            scope["state"] |= {"facts": visit.facts, "request_id": visit.request_id, "trace": visit.trace}
+            keys = visit.headers.get("authorization"), visit.headers.get("x-api-key")
             scope["state"]["caller"] = self._state.keys.caller(scope["path"], *keys)
             visit.check_headers(settings.max_header_bytes)
             visit.check_length(settings.max_body_bytes)
@@ -42,18 +43,18 @@ class RequestGate:
             if visit.status is None:
                 await answer(scope, receive, visit.send)
         finally:
-            visit.log(scope["method"], scope["path"], scope["state"].get("caller"))
+            visit.trace.add({"http.route": visit.route})
+            visit.end(scope["state"].get("caller"))
             self._state.metrics.count_http(visit.route, visit.status or CLIENT_GONE)
 
 
 class _HttpVisit(Visit):
-    def __init__(self, scope: Scope, outer_send: Send) -> None:
+    def __init__(self, scope: Scope, outer_send: Send, traces: Traces | None) -> None:
         self._scope = scope
         self._outer_send = outer_send
-        super().__init__(self.header(b"x-request-id"))
-
-    def header(self, name: bytes) -> str | None:
-        return next((value.decode("latin-1") for key, value in self._scope["headers"] if key == name), None)
+        pairs = reversed(scope["headers"])  # of a name that is given twice the first counts
+        self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}
+        super().__init__(scope["method"], scope["path"], self.headers, traces)
 
     def check_headers(self, limit: int) -> None:
         if sum(len(name) + len(value) for name, value in self._scope["headers"]) > limit:
@@ -62,7 +63,7 @@ class _HttpVisit(Visit):
 
     def check_length(self, limit: int) -> None:
         """Refuses by what the header says, before a byte of the body is read."""
-        length = self.header(b"content-length") or "0"
+        length = self.headers.get("content-length") or "0"
         if not (length.isascii() and length.isdigit()) or len(length) > 20 or int(length) > limit:
             raise _too_large(limit)
 

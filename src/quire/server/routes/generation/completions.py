@@ -4,8 +4,8 @@ from fastapi import APIRouter, Request, Response
 
 from quire.protocol.openai import CompletionRequest
 from quire.protocol.openai.answers import Completion
-from quire.server.answering.answers import answered
 from quire.server.answering.questions import ask_completion
+from quire.server.http.answers import answered
 from quire.server.http.bodies import described, read_body
 from quire.server.state import call_of
 

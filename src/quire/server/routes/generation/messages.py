@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request, Response
 
 from quire.protocol.anthropic import CountTokensRequest, MessagesRequest
 from quire.protocol.anthropic.answers import ApiErrorResponse, MessageAnswer, TokenCount
-from quire.server.answering.answers import answered
 from quire.server.answering.questions import ask_message, num_prompt_tokens
+from quire.server.http.answers import answered
 from quire.server.http.bodies import JsonAnswer, described, read_body
 from quire.server.http.sse import NAMED
 from quire.server.state import call_of

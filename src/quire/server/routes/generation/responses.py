@@ -5,8 +5,8 @@ from fastapi import Response as HttpResponse
 
 from quire.protocol.openai.responses import ResponsesRequest
 from quire.protocol.openai.responses.answers import Response
-from quire.server.answering.answers import answered
 from quire.server.answering.questions import ask_response
+from quire.server.http.answers import answered
 from quire.server.http.bodies import described, read_body
 from quire.server.http.sse import NAMED
 from quire.server.state import call_of
