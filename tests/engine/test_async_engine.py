@@ -117,3 +117,37 @@ def test_requests_held_back_for_company_start_when_the_wait_is_over() -> None:
         assert await tokens_of(engine, PROMPT) == greedy(PROMPT, 8)
 
     on_engine(test, max_wait_ms=20)
+
+
+def test_what_is_ready_together_comes_together_and_leaving_ends_them_all() -> None:
+    async def test(engine: AsyncEngine) -> None:
+        prompts = {"a": PROMPT, "b": PROMPT[3:]}
+        prepared = {name: await engine.prepare({"prompt_token_ids": ids}, GREEDY) for name, ids in prompts.items()}
+        stream = engine.generate_all(prepared)
+        batches = [await anext(stream)]
+        while engine.stats().num_running:
+            await asyncio.sleep(0.001)
+        batches += [batch async for batch in stream]
+        assert len(batches) <= 3  # and there were eight steps
+        for name, ids in prompts.items():
+            mine = [output.outputs[0] for batch in batches for output in batch if output.request_id == name]
+            assert [token_id for piece in mine for token_id in piece.token_ids] == greedy(ids, 8)
+        endless = await engine.prepare({"prompt_token_ids": PROMPT}, SamplingParams(max_tokens=None))
+        stream = engine.generate_all({"c": endless, "d": endless})
+        await anext(stream)
+        await stream.aclose()
+
+    on_engine(test, max_model_len=200)
+
+
+def test_an_error_of_one_ends_those_that_are_read_with_it() -> None:
+    async def test(engine: AsyncEngine) -> None:
+        prepared = await engine.prepare({"prompt_token_ids": PROMPT}, SamplingParams(max_tokens=None))
+        stream = engine.generate_all({"a": prepared, "b": prepared})
+        await anext(stream)
+        engine.abort("a")
+        with pytest.raises(EngineClosedError, match="'a' was aborted"):
+            async for _ in stream:
+                pass
+
+    on_engine(test, max_model_len=1000)

@@ -3,7 +3,7 @@ templates of models that think and call tools."""
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -106,8 +106,15 @@ class ScriptedEngine:
     async def prepare(self, prompt: Prompt, params: SamplingParams) -> PreparedRequest:
         return await asyncio.to_thread(self._checker.prepare, prompt, params)
 
-    async def generate(
-        self, prompt: PreparedRequest, *, request_id: str, output_kind: OutputKind
+    async def generate_all(
+        self, prepared: Mapping[str, PreparedRequest], *, output_kind: OutputKind
+    ) -> AsyncGenerator[list[RequestOutput], None]:
+        for request_id, prompt in prepared.items():
+            async for output in self._generate(prompt, request_id, output_kind):
+                yield [output]
+
+    async def _generate(
+        self, prompt: PreparedRequest, request_id: str, output_kind: OutputKind
     ) -> AsyncGenerator[RequestOutput, None]:
         self.asked.append(prompt)
         self.budget.release(request_id)

@@ -1,4 +1,4 @@
-"""The engine in a thread of its own, with one async stream per request.
+"""The engine in a thread of its own, with an async stream for each request, or for several that are read together.
 
 The loop's thread is the only one that touches the engine; callers post commands to it and get outputs posted back to
 their own event loop. Knows nothing of HTTP.
@@ -10,7 +10,10 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from functools import partial
+from typing import cast
 
 from quire.cache.block_map import BlockMap, map_blocks
 from quire.cache.heat import BlockHeat
@@ -26,25 +29,40 @@ log = logging.getLogger(__name__)
 
 
 class _Stream:
-    """Where a request's outputs wait for their reader."""
+    """Where the outputs of requests wait for the one who reads them."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self._queue: asyncio.Queue[Output | Exception] = asyncio.Queue()
+        self._outputs: list[Output] = []
+        self._error: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
 
-    def put(self, item: Output | Exception) -> None:
+    def put(self, output: Output) -> None:
         """Only in the reader's event loop."""
-        self._queue.put_nowait(item)
+        self._outputs.append(output)
+        self._wake()
 
-    def post(self, item: Exception) -> None:
+    def post(self, error: Exception) -> None:
         """From any thread."""
-        self.loop.call_soon_threadsafe(self.put, item)
+        self.loop.call_soon_threadsafe(self._fail, error)
 
-    async def get(self) -> Output:
-        item = await self._queue.get()
-        if isinstance(item, Exception):
-            raise item
-        return item
+    async def take(self) -> list[Output]:
+        """All there is, at least one. Raises the error that was posted, after what came before it."""
+        while not self._outputs:
+            if self._error is not None:
+                raise self._error
+            self._waiter = self.loop.create_future()
+            await self._waiter
+        outputs, self._outputs = self._outputs, []
+        return outputs
+
+    def _fail(self, error: Exception) -> None:
+        self._error = error
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 class AsyncEngine:
@@ -105,17 +123,28 @@ class AsyncEngine:
         *,
         request_id: str | None = None,
         output_kind: OutputKind = OutputKind.DELTA,
-    ) -> AsyncIterator[RequestOutput]:
+    ) -> AsyncGenerator[RequestOutput, None]:
         """The request's outputs as they come. Leaving the iterator early aborts the request."""
         prepared = prompt if isinstance(prompt, PreparedRequest) else await self.prepare(prompt, params)
         request_id = request_id or f"async-{next(self._request_ids)}"
+        async with aclosing(self.generate_all({request_id: prepared}, output_kind=output_kind)) as batches:
+            async for outputs in batches:
+                for output in outputs:
+                    yield output
 
-        def add() -> None:
-            self._engine.add_request(request_id, prepared, output_kind=output_kind)
+    async def generate_all(
+        self, prepared: Mapping[str, PreparedRequest], *, output_kind: OutputKind = OutputKind.DELTA
+    ) -> AsyncGenerator[list[RequestOutput], None]:
+        """The outputs of several requests, by their ids, as they come: all that are there at once. Leaving the iterator
+        early aborts those that still run, and so does an error of one of them."""
 
-        async for output in self._follow(request_id, add):
-            assert isinstance(output, RequestOutput)
-            yield output
+        def add(request_id: str, request: PreparedRequest) -> None:
+            self._engine.add_request(request_id, request, output_kind=output_kind)
+
+        adds = {request_id: partial(add, request_id, request) for request_id, request in prepared.items()}
+        async with aclosing(self._follow(adds)) as batches:
+            async for outputs in batches:
+                yield cast(list[RequestOutput], outputs)
 
     async def embed(self, prompt: Prompt | PreparedRequest, *, request_id: str | None = None) -> EmbeddingOutput:
         request_id = request_id or f"async-{next(self._request_ids)}"
@@ -123,10 +152,10 @@ class AsyncEngine:
         def add() -> None:
             self._engine.add_embedding(request_id, prompt)
 
-        async for output in self._follow(request_id, add):
-            assert isinstance(output, EmbeddingOutput)
-            return output
-        raise EngineClosedError("The engine was closed.")
+        async with aclosing(self._follow({request_id: add})) as batches:
+            (output,) = await anext(batches)
+        assert isinstance(output, EmbeddingOutput)
+        return output
 
     def abort(self, request_id: str) -> None:
         """Ends a request; its stream, if anyone still reads it, raises EngineClosedError. Unknown ids are ignored."""
@@ -144,20 +173,20 @@ class AsyncEngine:
         self._inbox.put(self._begin_closing)
         self._thread.join()
 
-    async def _follow(self, request_id: str, add: Callable[[], None]) -> AsyncIterator[Output]:
+    async def _follow(self, adds: Mapping[str, Callable[[], None]]) -> AsyncGenerator[list[Output], None]:
         if not self.is_alive:
             raise EngineClosedError("The engine is closed; nothing more can be asked of it.") from self._error
-        stream = _Stream()
-        is_finished = False
-        self._inbox.put(lambda: self._open(request_id, stream, add))
+        stream, unfinished = _Stream(), set(adds)
+        for request_id, add in adds.items():
+            self._inbox.put(partial(self._open, request_id, stream, add))
         try:
-            while not is_finished:
-                output = await stream.get()
-                is_finished = output.is_finished
-                yield output
+            while unfinished:
+                outputs = await stream.take()
+                unfinished.difference_update([output.request_id for output in outputs if output.is_finished])
+                yield outputs
         finally:
-            if not is_finished:
-                self._inbox.put(lambda: self._forget(request_id, stream))
+            for request_id in unfinished:
+                self._inbox.put(partial(self._forget, request_id, stream))
 
     # ── in the engine's thread ─────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,21 +1,13 @@
 """Streams with readers of every kind: quick, slow, stuck, and gone."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from quire.engine.outputs import CompletionOutput, OutputKind, RequestOutput
-from quire.engine.prompts import PreparedRequest
-from quire.observability.metrics import ServingMetrics
-from quire.observability.trace import UNTRACED
-from quire.sampling_params import SamplingParams
-from quire.scheduling import AdmissionController, AdmissionLimits, Admitted
-from quire.sequence import FinishReason
-from quire.server.answering.generation import Generation
-from quire.server.answering.tracing import QuestionTrace
+from quire.scheduling import Admitted
 from quire.server.errors import ApiError
 from quire.server.http.sse import EventStream, frames
 
@@ -95,6 +87,25 @@ def test_a_reader_who_takes_nothing_loses_the_stream() -> None:
     assert streamed(Source(b"one", b"two", b"three"), lambda: Wire(num_taken=2)).body == b"one"
 
 
+def test_a_reader_who_takes_his_time_loses_nothing() -> None:
+    """The time counts for each write by itself, and not while nothing is there to be written."""
+
+    class SlowWire(Wire):
+        async def send(self, message: Message) -> None:
+            await asyncio.sleep(0.02)
+            await super().send(message)
+
+    async def with_pauses(self: Source, _: Admitted) -> AsyncGenerator[bytes, None]:
+        for write in (b"a", b"b", b"c", b"d", b"e"):
+            yield write
+            await asyncio.sleep(0.06)
+        self.is_closed = True
+
+    source = Source()
+    source.stream = with_pauses.__get__(source)  # type: ignore[method-assign]
+    assert streamed(source, SlowWire).body == b"abcde"
+
+
 def test_a_reader_who_leaves_ends_the_stream() -> None:
     async def endless(self: Source, _: Admitted) -> AsyncGenerator[bytes, None]:
         try:
@@ -127,43 +138,3 @@ def test_an_error_in_the_middle_is_the_last_event(error: Exception, words: bytes
 def test_characters_that_end_lines_elsewhere_end_no_event() -> None:
     (frame, rest) = frames([{"text": "a\n\nb\r\u2028\x85"}]).split(b"\n\n")
     assert (frame.startswith(b'data: {"text":"a\\n\\nb\\r'), rest) == (True, b"")
-
-
-class ScriptedEngine:
-    """Gives outputs one after the other without a pause, but where the script has None."""
-
-    def __init__(self, script: list[int | None]) -> None:
-        self._script = script
-
-    async def generate(self, *_: Any, request_id: str, output_kind: OutputKind) -> AsyncGenerator[RequestOutput, None]:
-        for step in self._script:
-            if step is None:
-                await asyncio.sleep(0.01)
-                continue
-            reason = FinishReason.LENGTH if step == self._script[-1] else None
-            completion = CompletionOutput(0, str(step), [step], finish_reason=reason)
-            yield RequestOutput(request_id, None, [1], [completion], is_finished=reason is not None)
-
-
-def batches_of(script: list[int | None], reader_pause: Callable[[], Awaitable[None]]) -> list[list[str]]:
-    async def run() -> list[list[str]]:
-        admission = AdmissionController(AdmissionLimits())
-        ticket = admission.admit("anyone", 1, 1)
-        assert isinstance(ticket, Admitted)
-        prepared = {"id-0": PreparedRequest(None, [1], SamplingParams(), 16)}
-        engine: Any = ScriptedEngine(script)
-        metrics, trace = ServingMetrics("m", lambda: None), QuestionTrace(UNTRACED)
-        generation = Generation("id", prepared, engine, admission, metrics, trace)
-        found = []
-        async for batch in generation.stream(ticket):
-            found.append([output.outputs[0].text for _, output in batch])
-            await reader_pause()
-        return found
-
-    return asyncio.run(run())
-
-
-def test_what_is_ready_together_is_one_batch() -> None:
-    assert batches_of([0, 1, 2, None, 3], lambda: asyncio.sleep(0)) == [["0", "1", "2"], ["3"]]
-    assert batches_of([0, None, 1, None, 2], lambda: asyncio.sleep(0)) == [["0"], ["1"], ["2"]]
-    assert batches_of([0, None, 1, None, 2], lambda: asyncio.sleep(0.2)) == [["0"], ["1", "2"]]

@@ -20,6 +20,15 @@ def resident_bytes(process: int | str = "self") -> int:
     return status_bytes("VmRSS", process)
 
 
+def cpu_seconds(process: int) -> float:
+    """Processor time that another process has used; 0 where the system does not say."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @dataclass(slots=True)
 class Watch:
     """`with Watch() as watch: …`; the fields are filled when the block ends."""

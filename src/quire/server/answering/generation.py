@@ -3,18 +3,18 @@
 Nothing outlives the request: leaving `whole` or `stream`, however it happens, aborts what still runs.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from quire.engine.async_engine import AsyncEngine
 from quire.engine.outputs import OutputKind, RequestOutput
 from quire.engine.prompts import PreparedRequest
 from quire.observability.metrics import RequestRecord, ServingMetrics
 from quire.scheduling.admission import AdmissionController, Admitted
+from quire.sequence import FinishReason
 from quire.server.answering.tracing import QuestionTrace
 from quire.server.errors import SERVER, ApiError
 
@@ -39,6 +39,12 @@ class Generation:
     admission: AdmissionController
     metrics: ServingMetrics
     trace: QuestionTrace
+    _numbers: dict[str, int] = field(init=False)
+    _num_output_tokens: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._numbers = {request_id: number for number, request_id in enumerate(self.prepared)}
+        self._num_output_tokens = [0] * len(self.prepared)
 
     async def whole(self, ticket: Admitted) -> list[RequestOutput]:
         """The finished output of each prompt, in order."""
@@ -61,37 +67,25 @@ class Generation:
                 yield batch
 
     async def _run(self, ticket: Admitted, kind: OutputKind) -> AsyncGenerator[list[Numbered], None]:
-        mailbox = _Mailbox()
-        readers = [
-            asyncio.create_task(self._read(mailbox, index, request_id, kind))
-            for index, request_id in enumerate(self.prepared)
-        ]
-        num_open = len(readers)
-        try:
-            while num_open:
-                batch = await mailbox.take()
-                self.admission.started(ticket)
-                num_open -= sum(output.is_finished for _, output in batch)
-                yield batch
-        finally:
-            for reader in readers:
-                reader.cancel()
-            await asyncio.gather(*readers, return_exceptions=True)
+        has_started = False
+        async with aclosing(self.engine.generate_all(self.prepared, output_kind=kind)) as batches:
+            async for outputs in batches:
+                if not has_started:
+                    self.admission.started(ticket)
+                    has_started = True
+                yield [self._numbered(output) for output in outputs]
 
-    async def _read(self, mailbox: "_Mailbox", index: int, request_id: str, kind: OutputKind) -> None:
-        num_output_tokens = 0
-        try:
-            prepared = self.prepared[request_id]
-            async for output in self.engine.generate(prepared, request_id=request_id, output_kind=kind):
-                if output.error is not None:
-                    log.error("a request failed in the engine: %s", output.error, extra={"request_id": self.answer_id})
-                    raise ApiError(500, "The engine could not finish this; the server's log says why.", kind=SERVER)
-                num_output_tokens += sum(len(completion.token_ids) for completion in output.outputs)
-                if output.is_finished:
-                    self._record(prepared, output, num_output_tokens)
-                mailbox.put((index, output))
-        except Exception as error:
-            mailbox.fail(error)
+    def _numbered(self, output: RequestOutput) -> Numbered:
+        """Counts and records what came. Raises ApiError 500 where the engine failed at it."""
+        index = self._numbers[output.request_id]
+        for completion in output.outputs:
+            self._num_output_tokens[index] += len(completion.token_ids)
+            if completion.finish_reason is FinishReason.ERROR:
+                log.error("a request failed in the engine: %s", output.error, extra={"request_id": self.answer_id})
+                raise ApiError(500, "The engine could not finish this; the server's log says why.", kind=SERVER)
+        if output.is_finished:
+            self._record(self.prepared[output.request_id], output, self._num_output_tokens[index])
+        return index, output
 
     def _record(self, prepared: PreparedRequest, output: RequestOutput, num_output_tokens: int) -> None:
         self.trace.finish(prepared, output, num_output_tokens)
@@ -109,30 +103,3 @@ class Generation:
                 whole_s=times.finished_s - times.arrival_s,
             )
         )
-
-
-class _Mailbox:
-    """Where several readers put what one writer takes, all at once. In one event loop."""
-
-    def __init__(self) -> None:
-        self._items: list[Numbered] = []
-        self._error: Exception | None = None
-        self._has_mail = asyncio.Event()
-
-    def put(self, item: Numbered) -> None:
-        self._items.append(item)
-        self._has_mail.set()
-
-    def fail(self, error: Exception) -> None:
-        self._error = error
-        self._has_mail.set()
-
-    async def take(self) -> list[Numbered]:
-        """Everything there is, at least one. Raises what a reader failed with, after what came before."""
-        await self._has_mail.wait()
-        if not self._items and self._error is not None:
-            raise self._error
-        items, self._items = self._items, []
-        if self._error is None:
-            self._has_mail.clear()
-        return items

@@ -126,14 +126,50 @@ class EventStream(Response):
                     await self._write(send, self._failed(as_api_error(error)), is_last=True)
 
     async def _write_all(self, writes: AsyncIterator[bytes], send: Send) -> None:
-        async for data in writes:
-            if data:
-                await self._write(send, data)
+        async with asyncio.timeout(None) as limit:
+            patience = _Patience(limit, self._write_timeout_s)
+            try:
+                async for data in writes:
+                    if data:
+                        patience.begin()
+                        await send({"type": "http.response.body", "body": data, "more_body": True})
+                        patience.end()
+            finally:
+                patience.close()
         await self._write(send, b"", is_last=True)
 
     async def _write(self, send: Send, data: bytes, *, is_last: bool = False) -> None:
         async with asyncio.timeout(self._write_timeout_s):
             await send({"type": "http.response.body", "body": data, "more_body": not is_last})
+
+
+class _Patience:
+    """Lets `limit` run out when one write takes longer than `timeout_s`. A timer that is set anew for each write would
+    cost more than the write: this one looks now and then at when the write began that is under way."""
+
+    def __init__(self, limit: asyncio.Timeout, timeout_s: float) -> None:
+        self._limit = limit
+        self._timeout_s = timeout_s
+        self._loop = asyncio.get_running_loop()
+        self._began_s: float | None = None
+        self._timer = self._loop.call_later(timeout_s, self._look)
+
+    def begin(self) -> None:
+        self._began_s = self._loop.time()
+
+    def end(self) -> None:
+        self._began_s = None
+
+    def close(self) -> None:
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        now_s = self._loop.time()
+        ends_s = (now_s if self._began_s is None else self._began_s) + self._timeout_s
+        if ends_s <= now_s:
+            self._limit.reschedule(now_s)
+        else:
+            self._timer = self._loop.call_at(ends_s, self._look)
 
 
 async def _gone(receive: Receive) -> None:

@@ -8,38 +8,21 @@
 White space beside a call belongs to it. What stands behind the mark and is no such object stays text.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from quire.server.parsing.call import Call
 from quire.server.parsing.parts import Part, Text
+from quire.server.parsing.reader import StepParser
 from quire.server.parsing.text_end import undecided
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 
-_Step = Callable[[bool], Iterator[Part]]
 
-
-class HermesCalls:
+class HermesCalls(StepParser):
     def __init__(self) -> None:
-        self._rest = ""
-        """What is not decided yet."""
+        super().__init__(self._in_text)
         self._num_calls = 0
         self._call = Call(0, "", None, needs_arguments=False)
-        self._step: _Step = self._in_text
-
-    def push(self, text: str) -> list[Part]:
-        self._rest += text
-        return self._parts(is_last=False)
-
-    def finish(self) -> list[Part]:
-        return self._parts(is_last=True)
-
-    def _parts(self, *, is_last: bool) -> list[Part]:
-        parts: list[Part] = []
-        seen: tuple[str, _Step] | None = None
-        while seen != (seen := (self._rest, self._step)):
-            parts += self._step(is_last)
-        return parts
 
     def _in_text(self, is_last: bool) -> Iterator[Part]:
         start = self._rest.find(OPEN)

@@ -7,37 +7,23 @@ tools and have parameters are calls; what is no call, and all that follows it, i
 """
 
 import re
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Iterator, Set
 
 from quire.server.parsing.call import Call
 from quire.server.parsing.parts import Part, Text
+from quire.server.parsing.reader import StepParser
 
 PYTHON_TAG = "<|python_tag|>"
 _BEFORE_FIRST = re.compile(rf"\s*({re.escape(PYTHON_TAG)}\s*)?")
 _BEFORE_NEXT = re.compile(r"\s*(;\s*)?")
 
 
-class LlamaCalls:
+class LlamaCalls(StepParser):
     def __init__(self, names: Set[str]) -> None:
+        super().__init__(self._before_call)
         self._names = names
-        self._rest = ""
         self._num_calls = 0
         self._call: Call | None = None
-        self._step: Callable[[bool], Iterator[Part]] = self._before_call
-
-    def push(self, text: str) -> list[Part]:
-        self._rest += text
-        return self._parts(is_last=False)
-
-    def finish(self) -> list[Part]:
-        return self._parts(is_last=True)
-
-    def _parts(self, *, is_last: bool) -> list[Part]:
-        parts: list[Part] = []
-        step = None
-        while step != (step := self._step):
-            parts += step(is_last)
-        return parts
 
     def _before_call(self, is_last: bool) -> Iterator[Part]:
         pattern = _BEFORE_NEXT if self._num_calls else _BEFORE_FIRST

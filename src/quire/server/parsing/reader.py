@@ -1,5 +1,6 @@
 """Reads one answer: first the thoughts, then text and calls."""
 
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from quire.server.parsing.parts import CallArguments, CallBegin, CallEnd, Part, Text
@@ -9,6 +10,33 @@ class Parser(Protocol):
     def push(self, text: str) -> list[Part]: ...
 
     def finish(self) -> list[Part]: ...
+
+
+Step = Callable[[bool], Iterator[Part]]
+
+
+class StepParser:
+    """Takes what is certain of the text, step by step; which step follows, each of them says."""
+
+    def __init__(self, first: Step) -> None:
+        self._rest = ""
+        """What is not decided yet."""
+        self._step = first
+        """Is told whether nothing follows."""
+
+    def push(self, text: str) -> list[Part]:
+        self._rest += text
+        return self._parts(is_last=False)
+
+    def finish(self) -> list[Part]:
+        return self._parts(is_last=True)
+
+    def _parts(self, *, is_last: bool) -> list[Part]:
+        parts: list[Part] = []
+        seen: tuple[str, Step] | None = None
+        while seen != (seen := (self._rest, self._step)):
+            parts += self._step(is_last)
+        return parts
 
 
 class Reader:

@@ -136,22 +136,31 @@ def test_streamed_completions_join_to_the_whole_ones(tiny: Running, more: dict[s
                 assert [v for c in own if c["logprobs"] for v in c["logprobs"][name]] == values, name
 
 
-def test_echo_with_logprobs_scores_the_prompt_as_transformers_does(tiny: Running, llm: LLM, model_path: Path) -> None:
-    ids = llm.tokenizer.encode(PROMPT)
-    asked = {"prompt": [ids], "echo": True, "logprobs": 1, "max_tokens": 0, "temperature": 0}
-    reply = tiny.ask("/v1/completions", asked).json
-    found = reply["choices"][0]["logprobs"]
+@pytest.mark.parametrize("max_tokens", [0, 1])
+def test_echo_with_logprobs_scores_the_prompts_as_transformers_does(
+    tiny: Running, llm: LLM, model_path: Path, max_tokens: int
+) -> None:
+    """lm-eval sends several prompts as token ids and asks for a token that it throws away."""
+    texts = [PROMPT, "Another text."]
+    prompts = [llm.tokenizer.encode(text) for text in texts]
+    asked = {"model": "tiny", "prompt": prompts, "echo": True, "logprobs": 1, "temperature": 0, "seed": 1234}
+    reply = tiny.ask("/v1/completions", {**asked, "max_tokens": max_tokens}).json
+    assert reply["usage"]["completion_tokens"] == max_tokens * len(prompts)
     model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32)
-    with torch.no_grad():
-        logits_TV = model(torch.tensor([ids])).logits[0]
-    expected = logits_TV.log_softmax(1)[:-1].gather(1, torch.tensor(ids[1:])[:, None])[:, 0].tolist()
-    assert found["token_logprobs"][0] is None
-    assert found["token_logprobs"][1:] == pytest.approx(expected, abs=1e-3)
-    best = logits_TV.log_softmax(1).max(1).values[:-1].tolist()
-    assert [max(top.values()) for top in found["top_logprobs"][1:]] == pytest.approx(best, abs=1e-3)
-    assert len(found["tokens"]) == len(ids)
-    assert reply["choices"][0]["text"] == PROMPT
-    assert reply["usage"]["completion_tokens"] == 0
+    for choice, text, ids in zip(reply["choices"], texts, prompts, strict=True):
+        found = choice["logprobs"]
+        with torch.no_grad():
+            logprobs_TV = model(torch.tensor([ids])).logits[0].log_softmax(1)
+        expected = logprobs_TV[:-1].gather(1, torch.tensor(ids[1:])[:, None])[:, 0].tolist()
+        assert found["token_logprobs"][0] is None
+        assert found["token_logprobs"][1 : len(ids)] == pytest.approx(expected, abs=1e-3)
+        best = logprobs_TV.max(1).values[: len(ids) - 1 + max_tokens].tolist()
+        assert [max(top.values()) for top in found["top_logprobs"][1:]] == pytest.approx(best, abs=1e-3)
+        scores = zip(found["token_logprobs"][1 : len(ids)], found["top_logprobs"][1:], strict=False)
+        is_greedy = (logprobs_TV.argmax(1)[:-1] == torch.tensor(ids[1:])).tolist()
+        assert [score == max(top.values()) for score, top in scores] == is_greedy
+        assert len(found["tokens"]) == len(ids) + max_tokens
+        assert choice["text"].startswith(text)
 
 
 def test_offsets_are_where_the_tokens_stand(tiny: Running, llm: LLM) -> None:
