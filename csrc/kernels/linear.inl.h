@@ -19,6 +19,7 @@ struct DotOps {
   using X = float;
   using Acc = typename V::F;
   static constexpr int kStep = V::kWidth, kParts = 1, kOutputs = 4, kRows = 2;
+  static constexpr bool kApart = false;
   static QUIRE_INLINE void pack_step(const T* x, X* to) { V::store(to, V::load(x)); }
   static QUIRE_INLINE Acc load_row(const X* p) { return V::load(p); }
   static QUIRE_INLINE Acc load(const T* p, int) { return V::load(p); }
@@ -83,11 +84,12 @@ QUIRE_INLINE void multiply_step(const typename Ops::X* x, int64_t x_stride, type
   }
 }
 
-// sums[r][o] += x[r][0, size) · weight[o][0, size). With kFetch, the weight rows that follow are fetched meanwhile.
-// A function of its own with every loop over `acc` unrolled, so that GCC keeps it in registers.
+// sums[r][o] += x[r][0, size) · weight[o][0, size), weight rows lying `stride` apart. With kFetch, what lies `next`
+// after them is fetched meanwhile. A function of its own with every loop over `acc` unrolled, so that GCC keeps it in
+// registers.
 template <class Ops, int kRows, int kOutputs, bool kFetch, class T>
 __attribute__((noinline)) void multiply_runs(const typename Ops::X* x, int64_t x_stride, const T* weight,
-                                             int64_t stride, int64_t size, float* sums) {
+                                             int64_t stride, int64_t next, int64_t size, float* sums) {
   typename Ops::Acc acc[kRows][kOutputs];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
@@ -97,7 +99,7 @@ __attribute__((noinline)) void multiply_runs(const typename Ops::X* x, int64_t x
   int64_t i = 0;
   for (; i + Ops::kStep <= size; i += Ops::kStep) {
     multiply_step<Ops>(x + i, x_stride, acc, [&](int o, int part) {
-      if (kFetch && part == 0) __builtin_prefetch(weight + (kOutputs + o) * stride + i, 0, 3);
+      if (kFetch && part == 0) __builtin_prefetch(weight + next + o * stride + i, 0, 3);
       return Ops::load(weight + o * stride + i, part);
     });
   }
@@ -109,23 +111,48 @@ __attribute__((noinline)) void multiply_runs(const typename Ops::X* x, int64_t x
   for (int r = 0; r < kRows; ++r) Ops::add_sums(sums + r * kChunkOutputs, acc[r]);
 }
 
-// sums[r][o] of all rows over columns [i, i + size), tile by tile: a tile of weight rows stays in the first-level
-// cache, the rows of x in the second.
+// Where weight rows of one tile lie: in `tiles` runs of rows, a row of each, or one after another.
+template <class Ops>
+struct TileRows {
+  int64_t tiles;
+  bool are_apart;
+
+  TileRows(int64_t num_rows, int64_t num_outputs)
+      : tiles(num_outputs / Ops::kOutputs), are_apart(Ops::kApart && num_rows <= Ops::kRows) {}
+  int64_t first(int64_t tile) const { return are_apart ? tile : tile * Ops::kOutputs; }
+  int64_t step() const { return are_apart ? tiles : 1; }
+};
+
+// sums[r] of all rows over columns [i, i + size), tile by tile in the order of the tiles: a tile of weight rows stays
+// in the first-level cache, the rows of x in the second.
 template <class Ops, class T>
 QUIRE_INLINE void multiply_stretch(const typename Ops::X* x, int64_t x_stride, int64_t num_rows, const T* weight,
                                    int64_t stride, int64_t num_outputs, int64_t size, float* sums) {
-  const auto tile = [&](auto width, int64_t o) {
+  const TileRows<Ops> rows(num_rows, num_outputs);
+  const auto tile = [&](auto width, int64_t first, int64_t step, int64_t o) {
+    const int64_t next = step == 1 ? width() * stride : stride;
     for_row_tiles<Ops::kRows>(num_rows, [&](auto height, int64_t r) {
       const auto multiply =
           r == 0 ? multiply_runs<Ops, height(), width(), true, T> : multiply_runs<Ops, height(), width(), false, T>;
-      multiply(x + r * x_stride, x_stride, weight + o * stride, stride, size, sums + r * kChunkOutputs + o);
+      multiply(x + r * x_stride, x_stride, weight + first * stride, step * stride, next, size,
+               sums + r * kChunkOutputs + o);
     });
   };
-  int64_t o = 0;
-  for (; o + Ops::kOutputs <= num_outputs; o += Ops::kOutputs) {
-    tile(std::integral_constant<int, Ops::kOutputs>{}, o);
+  for (int64_t t = 0; t < rows.tiles; ++t) {
+    tile(std::integral_constant<int, Ops::kOutputs>{}, rows.first(t), rows.step(), t * Ops::kOutputs);
   }
-  for (; o < num_outputs; ++o) tile(std::integral_constant<int, 1>{}, o);
+  for (int64_t o = rows.tiles * Ops::kOutputs; o < num_outputs; ++o) tile(std::integral_constant<int, 1>{}, o, 1, o);
+}
+
+// The sums of one row in the order of the outputs.
+template <class Ops>
+QUIRE_INLINE void in_order_of_outputs(const TileRows<Ops>& rows, float* sums) {
+  if (!rows.are_apart) return;
+  float ordered[kChunkOutputs];
+  for (int64_t t = 0; t < rows.tiles; ++t) {
+    for (int64_t o = 0; o < Ops::kOutputs; ++o) ordered[t + o * rows.tiles] = sums[t * Ops::kOutputs + o];
+  }
+  std::copy_n(ordered, rows.tiles * Ops::kOutputs, sums);
 }
 
 template <Isa I>
@@ -146,6 +173,7 @@ void linear_block(const Linear& args, const std::byte* packed, int64_t first_row
                             std::min(stretch, args.inputs - i), sums);
     }
     for (int64_t r = 0; r < num_rows; ++r) {
+      in_order_of_outputs(TileRows<Ops>(num_rows, num_outputs), sums + r * kChunkOutputs);
       T* out = static_cast<T*>(args.out) + (first_row + r) * args.outputs + first_output;
       for_vectors<I>(num_outputs, [&](int64_t o, auto n) {
         auto sum = V::load(sums + r * kChunkOutputs + o);

@@ -20,6 +20,7 @@ struct FloatDotAvx2 {
   using X = float;
   using Acc = __m256;
   static constexpr int kOutputs = 4, kRows = 3;
+  static constexpr bool kApart = true;  // as panel.h says of streams
   static QUIRE_INLINE Acc load_row(const X* p) { return _mm256_loadu_ps(p); }
   static QUIRE_INLINE Acc zero() { return _mm256_setzero_ps(); }
   static QUIRE_INLINE Acc dot(Acc acc, Acc a, Acc b) { return _mm256_fmadd_ps(b, a, acc); }

@@ -29,6 +29,7 @@ struct DotOps<Isa::kAvx512, T> {
   using X = float;
   using Acc = __m512;
   static constexpr int kStep = 16, kParts = 1, kOutputs = 8, kRows = 3;
+  static constexpr bool kApart = false;
   static QUIRE_INLINE void pack_step(const T* x, X* to) { V::store(to, V::load(x)); }
   static QUIRE_INLINE Acc load_row(const X* p) { return _mm512_loadu_ps(p); }
   static QUIRE_INLINE Acc load(const T* p, int) { return V::load(p); }
@@ -44,6 +45,7 @@ struct DotOps<Isa::kAvx512, BFloat16> {
   using X = BFloat16;
   using Acc = __m512;
   static constexpr int kStep = 32, kParts = 1, kOutputs = 8, kRows = 3;
+  static constexpr bool kApart = false;
   static QUIRE_INLINE void pack_step(const BFloat16* x, X* to) { _mm512_storeu_si512(to, load(x, 0)); }
   static QUIRE_INLINE __m512i load_row(const X* p) { return _mm512_loadu_si512(p); }
   static QUIRE_INLINE __m512i load(const BFloat16* p, int) { return _mm512_loadu_si512(p); }

@@ -21,7 +21,8 @@ void pack_int8(const PackInt8& args) {
 void linear_int8(const LinearInt8& args) {
   const int64_t panels = (args.outputs + kPanelColumns - 1) / kPanelColumns, width = (args.inputs + 3) / 4 * 4;
   with_isa([&](auto isa) {
-    const QuantizedRows rows = quantize_step<isa()>(args.x, args.dtype, args.rows, args.inputs, width);
+    const QuantizedRows rows =
+        quantize_step<isa()>(args.x, args.dtype, args.rows, args.inputs, width, args.rows >= kRowsForWords<isa()>);
     for_panels(panels, width * kPanelColumns,
                [&](int64_t begin, int64_t end) { linear_int8_panels<isa()>(args, rows, begin, end); });
   });

@@ -89,20 +89,6 @@ QUIRE_INLINE const typename Ops::Unit* rows_as_units(const LinearPacked& args, i
   return reinterpret_cast<const typename Ops::Unit*>(scratch);
 }
 
-template <class Ops, int kRows, int kVectors, class Acc>
-QUIRE_INLINE void multiply_strip(const typename Ops::Unit* a, int64_t a_stride, const typename Ops::Unit* b,
-                                 int64_t steps, Acc (&acc)[kRows][kVectors]) {
-  constexpr int kWidth = Ops::V::kWidth;
-  for (int64_t s = 0; s < steps; ++s, b += kVectors * kWidth) {
-    decltype(Ops::load(b)) column[kVectors];
-    for (int n = 0; n < kVectors; ++n) column[n] = Ops::load(b + n * kWidth);
-    for (int r = 0; r < kRows; ++r) {
-      const auto row = Ops::broadcast(a + r * a_stride + s);
-      for (int n = 0; n < kVectors; ++n) acc[r][n] = Ops::dot(acc[r][n], row, column[n]);
-    }
-  }
-}
-
 // A tile of sums on its way out: bias, nonlinearity, rounding. A function of its own, because the constants of a
 // nonlinearity, hoisted out of the loop over tiles, would take registers from the products.
 template <Isa I, class T>

@@ -57,7 +57,7 @@ template <Isa I>
 struct PanelOps<I, int8_t> {
   using V = Simd<I>;
   using Unit = uint32_t;
-  static constexpr int kDepth = 4, kRows = RegisterTile<I>::kRows, kOffset = 128;
+  static constexpr int kDepth = 4, kRows = RegisterTile<I>::kRows, kOffset = 128, kStreams = 1;
   // Vectors of a tile of so many rows.
   static constexpr int num_vectors(int) { return RegisterTile<I>::kVectors; }
   struct Bytes {
@@ -103,13 +103,66 @@ struct PanelOps<I, int8_t> {
   }
 };
 
+// body(s) for every s in [0, steps), from kStreams places in turns. A core reads memory faster along several streams,
+// since the hardware foresees each by itself and no further than its page goes; asking for lines ahead of one stream
+// fills the few places for misses of the first-level cache instead.
+template <int kStreams, class Body>
+QUIRE_INLINE void for_steps_in_streams(int64_t steps, Body&& body) {
+  const int64_t length = steps / kStreams;
+  for (int64_t s = 0; s < length; ++s) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kStreams; ++i) body(s + i * length);
+  }
+  for (int64_t s = kStreams * length; s < steps; ++s) body(s);
+}
+
 // acc[r][n] += Σ over steps of a[r] · (vector n of b). each_step(s) runs beside every step.
-template <class Ops, int kRows, int kVectors, class Acc, class EachStep>
+template <class Ops, int kStreams = 1, int kRows, int kVectors, class Acc, class EachStep>
 QUIRE_INLINE void multiply_tile(const typename Ops::Unit* a, int64_t a_stride, const typename Ops::Unit* b,
                                 int64_t steps, Acc (&acc)[kRows][kVectors], EachStep&& each_step) {
-  constexpr int kWidth = Ops::V::kWidth;
-  for (int64_t s = 0; s < steps; ++s, b += kPanelColumns) {
+  for_steps_in_streams<kStreams>(steps, [&](int64_t s) __attribute__((always_inline)) {
     each_step(s);
+    decltype(Ops::load(b)) column[kVectors];
+#pragma GCC unroll 8
+    for (int n = 0; n < kVectors; ++n) column[n] = Ops::load(b + s * kPanelColumns + n * Ops::V::kWidth);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const auto row = Ops::broadcast(a + r * a_stride + s);
+#pragma GCC unroll 8
+      for (int n = 0; n < kVectors; ++n) acc[r][n] = Ops::dot(acc[r][n], row, column[n]);
+    }
+  });
+}
+
+template <class Ops, int kStreams = 1, int kRows, int kVectors, class Acc>
+QUIRE_INLINE void multiply_tile(const typename Ops::Unit* a, int64_t a_stride, const typename Ops::Unit* b,
+                                int64_t steps, Acc (&acc)[kRows][kVectors]) {
+  multiply_tile<Ops, kStreams>(a, a_stride, b, steps, acc, [](int64_t) {});
+}
+
+// The same where rows are fewer than vectors: rows stay in registers, and each vector is read when its turn comes.
+template <class Ops, int kStreams, int kRows, int kVectors, class Acc>
+QUIRE_INLINE void multiply_few_rows(const typename Ops::Unit* a, int64_t a_stride, const typename Ops::Unit* b,
+                                    int64_t steps, Acc (&acc)[kRows][kVectors]) {
+  for_steps_in_streams<kStreams>(steps, [&](int64_t s) __attribute__((always_inline)) {
+    decltype(Ops::broadcast(a)) row[kRows];
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) row[r] = Ops::broadcast(a + r * a_stride + s);
+#pragma GCC unroll 8
+    for (int n = 0; n < kVectors; ++n) {
+      const auto column = Ops::load(b + s * kPanelColumns + n * Ops::V::kWidth);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) acc[r][n] = Ops::dot(acc[r][n], row[r], column);
+    }
+  });
+}
+
+// The same over a strip: columns of a tile that lie by themselves, step after step.
+template <class Ops, int kRows, int kVectors, class Acc>
+QUIRE_INLINE void multiply_strip(const typename Ops::Unit* a, int64_t a_stride, const typename Ops::Unit* b,
+                                 int64_t steps, Acc (&acc)[kRows][kVectors]) {
+  constexpr int kWidth = Ops::V::kWidth;
+  for (int64_t s = 0; s < steps; ++s, b += kVectors * kWidth) {
     decltype(Ops::load(b)) column[kVectors];
 #pragma GCC unroll 8
     for (int n = 0; n < kVectors; ++n) column[n] = Ops::load(b + n * kWidth);
@@ -120,12 +173,6 @@ QUIRE_INLINE void multiply_tile(const typename Ops::Unit* a, int64_t a_stride, c
       for (int n = 0; n < kVectors; ++n) acc[r][n] = Ops::dot(acc[r][n], row, column[n]);
     }
   }
-}
-
-template <class Ops, int kRows, int kVectors, class Acc>
-QUIRE_INLINE void multiply_tile(const typename Ops::Unit* a, int64_t a_stride, const typename Ops::Unit* b,
-                                int64_t steps, Acc (&acc)[kRows][kVectors]) {
-  multiply_tile<Ops>(a, a_stride, b, steps, acc, [](int64_t) {});
 }
 
 // body(std::integral_constant<int, n>, first) over `rows` in register tiles of as equal heights as can be.

@@ -31,7 +31,7 @@ struct PanelOps<Isa::kAvx512, int8_t> {
   using V = Simd<Isa::kAvx512>;
   using Unit = uint32_t;
   using Acc = __m512i;
-  static constexpr int kDepth = 4, kRows = RegisterTile<Isa::kAvx512>::kRows, kOffset = 128;
+  static constexpr int kDepth = 4, kRows = RegisterTile<Isa::kAvx512>::kRows, kOffset = 128, kStreams = 1;
   static constexpr int num_vectors(int) { return 4; }
   static QUIRE_INLINE Acc set(int32_t x) { return _mm512_set1_epi32(x); }
   static QUIRE_INLINE __m512 to_float(Acc a) { return _mm512_cvtepi32_ps(a); }

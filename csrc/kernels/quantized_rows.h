@@ -13,11 +13,12 @@
 namespace quire {
 
 struct QuantizedRows {
-  int8_t* q;      // [rows, width]
-  float* scales;  // [rows]
-  int32_t* sums;  // [rows, width / group]
-  int64_t width;  // inputs rounded up to a multiple of group
-  int64_t group;  // elements; a multiple of 4
+  int8_t* q;       // [rows, width]
+  float* scales;   // [rows]
+  int32_t* sums;   // [rows, width / group]
+  int64_t width;   // inputs rounded up to a multiple of group
+  int64_t group;   // elements; a multiple of 4
+  int16_t* words;  // q once more, for kernels that multiply words, or null
 };
 
 template <Isa I>

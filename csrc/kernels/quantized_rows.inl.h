@@ -39,6 +39,7 @@ void quantize_rows(const void* x, DType dtype, int64_t inputs, int64_t begin, in
       to.scales[r] = largest / 127.0f;
       round_to_int8<I>(row, largest > 0.0f ? 127.0f / largest : 0.0f, inputs, q);
       std::fill(q + inputs, q + to.width, int8_t{0});
+      if (to.words) std::copy_n(q, to.width, to.words + r * to.width);
       const int64_t groups = to.width / to.group;
       for (int64_t g = 0; g < groups; ++g) {
         int32_t sum = 0;

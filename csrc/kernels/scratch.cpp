@@ -13,14 +13,18 @@ Scratch::Scratch(int64_t bytes)
 
 void Scratch::Free::operator()(std::byte* p) const { ::operator delete(p, kAlignment); }
 
-std::byte* thread_scratch(int64_t bytes) {
-  thread_local int64_t size = 0;
-  thread_local Scratch scratch(0);
-  if (size < bytes) {
-    scratch = Scratch(bytes);
-    size = bytes;
+std::byte* thread_scratch(int64_t bytes, ScratchUse use) {
+  struct Buffer {
+    int64_t size = 0;
+    Scratch scratch{0};
+  };
+  thread_local Buffer buffers[2];
+  Buffer& buffer = buffers[static_cast<int>(use)];
+  if (buffer.size < bytes) {
+    buffer.scratch = Scratch(bytes);
+    buffer.size = bytes;
   }
-  return scratch.as<std::byte>();
+  return buffer.scratch.as<std::byte>();
 }
 
 }  // namespace quire

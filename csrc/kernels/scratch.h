@@ -24,7 +24,9 @@ class Scratch {
   std::unique_ptr<std::byte, Free> bytes_;
 };
 
-// At least `bytes` of the calling thread's own, 64-byte aligned; valid until the thread asks for more.
-std::byte* thread_scratch(int64_t bytes);
+enum class ScratchUse { kRows, kWeights };
+
+// At least `bytes` of the calling thread's own, 64-byte aligned; valid until the thread asks for more for the same use.
+std::byte* thread_scratch(int64_t bytes, ScratchUse use = ScratchUse::kRows);
 
 }  // namespace quire

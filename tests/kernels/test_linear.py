@@ -35,7 +35,7 @@ def test_linear(isa: str, dtype: torch.dtype, size: tuple[int, int, int]) -> Non
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", [*SIZES, (83, 3075, 70), (80, 4500, 17)])  # and weights widened in parts
 def test_int8(isa: str, dtype: torch.dtype, size: tuple[int, int, int]) -> None:
     x, weight, bias = make(*size, dtype)
     packed = kernels.quantize_int8(weight)
