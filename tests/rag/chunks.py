@@ -8,6 +8,7 @@ class Chunk:
     document_id: str
     chunk_id: str
     text: str
+    score: float = 1.0
 
 
 ORNE = Chunk("rivers.md", "1", "The Orne was mapped in 1843 by Ada Moor.")

@@ -3,6 +3,7 @@
 import base64
 import itertools
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -68,8 +69,14 @@ class Tab:
         """Where the cursor is."""
         self.do("Input.insertText", text=text)
 
+    def type_keys(self, text: str) -> None:
+        """As `type`, key by key, for what is no field of text."""
+        for letter in text:
+            for kind in ("keyDown", "keyUp"):
+                self.do("Input.dispatchKeyEvent", type=kind, key=letter, text=letter if kind == "keyDown" else "")
+
     def press(self, key: str) -> None:
-        code = {"Enter": 13, "Escape": 27, "Tab": 9}[key]
+        code = {"Enter": 13, "Escape": 27, "Tab": 9, "ArrowUp": 38}[key]
         text = {"text": "\r"} if key == "Enter" else {}
         for kind in ("keyDown", "keyUp"):
             self.do("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
@@ -80,6 +87,18 @@ class Tab:
     def set_dark(self, is_dark: bool) -> None:
         features = [{"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}]
         self.do("Emulation.setEmulatedMedia", features=features)
+
+
+def shot(page: Tab, name: str, folder: Path) -> None:
+    """Where QUIRE_SCREENSHOTS names a folder, the pictures stay there to be looked at."""
+    page.screenshot(Path(os.environ.get("QUIRE_SCREENSHOTS", folder)) / f"{name}.png")
+
+
+def ask(page: Tab, text: str) -> None:
+    """Types a question to the model, and sends it."""
+    page.evaluate("document.getElementById('question').focus()")
+    page.type(text)
+    page.press("Enter")
 
 
 @contextmanager

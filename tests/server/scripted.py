@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+from quire.cache.block_map import BlockMap, map_blocks
 from quire.cache.token_budget import NO_LIMIT, TokenBudget, Tokens
 from quire.engine.async_engine import AsyncEngine
 from quire.engine.engine import EngineStats
@@ -89,6 +90,8 @@ class ScriptedEngine:
         self.stop_reason: str | None = None
         self.fails_after: int | None = None
         """So many pieces of a stream."""
+        self.pause_s = 0.0
+        """Between pieces."""
         self.asked: list[PreparedRequest] = []
         self.budget = TokenBudget(Tokens(NO_LIMIT, NO_LIMIT, NO_LIMIT))
         self._checker = RequestChecker(
@@ -130,7 +133,7 @@ class ScriptedEngine:
             is_last = start + self.num_chars > max(map(len, texts))
             completions = [self._completion(i, piece, is_last=is_last) for i, piece in enumerate(pieces)]
             yield RequestOutput(request_id, None, prompt.token_ids, completions, is_finished=is_last)
-            await asyncio.sleep(0)
+            await asyncio.sleep(self.pause_s)
 
     def _completion(self, index: int, text: str, *, is_last: bool) -> CompletionOutput:
         ids = self.tokenizer.encode(text, add_special_tokens=False)
@@ -140,6 +143,9 @@ class ScriptedEngine:
 
     def stats(self) -> EngineStats:
         return EngineStats(0, 0, 1, 1, 0, 0, 0, 0, 0)
+
+    def block_map(self, max_cells: int) -> BlockMap:
+        return map_blocks([0], {}, (), max_cells=max_cells)
 
     def close(self) -> None: ...
 

@@ -3,12 +3,28 @@
 from pathlib import Path
 
 STATIC = Path(__file__).parent / "static"
-PAGE_FILES: dict[str, tuple[str, str]] = {
-    "/": ("index.html", "text/html; charset=utf-8"),
-    "/static/style.css": ("style.css", "text/css; charset=utf-8"),
-    "/static/main.js": ("main.js", "text/javascript; charset=utf-8"),
-    "/static/chat.js": ("chat.js", "text/javascript; charset=utf-8"),
-    "/static/live.js": ("live.js", "text/javascript; charset=utf-8"),
-    "/static/server.js": ("server.js", "text/javascript; charset=utf-8"),
+_MEDIA_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
 }
+_NAMES = (
+    "style.css",
+    "main.js",
+    "server.js",
+    "chat/chat.js",
+    "chat/answer.js",
+    "library/choice.js",
+    "library/search.js",
+    "library/passage.js",
+    "library/highlight.js",
+    "live/live.js",
+)
+
+
+def _file(name: str) -> tuple[str, str]:
+    return name, _MEDIA_TYPES[Path(name).suffix]
+
+
+PAGE_FILES: dict[str, tuple[str, str]] = {"/": _file("index.html"), **{f"/static/{n}": _file(n) for n in _NAMES}}
 """File and media type."""

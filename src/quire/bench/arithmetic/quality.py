@@ -54,6 +54,8 @@ class Excerpt:
     document_id: str
     chunk_id: str
     text: str
+    score: float = 0.0
+    """The passages of a question are given with it, not searched."""
 
 
 @dataclass(frozen=True, slots=True)

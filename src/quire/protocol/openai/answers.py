@@ -121,6 +121,8 @@ class ChatCitation(TypedDict):
     document_id: str
     chunk_id: str
     text: str
+    score: float
+    """Of the search that found it; higher is better."""
 
 
 class ChatAnswer(TypedDict):

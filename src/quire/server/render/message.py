@@ -85,4 +85,5 @@ def shown_citation(citation: Citation) -> ChatCitation:
         "document_id": passage.document_id,
         "chunk_id": passage.chunk_id,
         "text": passage.text,
+        "score": passage.score,
     }

@@ -4,6 +4,10 @@ const keyField = document.getElementById("key");
 keyField.value = sessionStorage.getItem("key") ?? "";
 keyField.addEventListener("change", () => sessionStorage.setItem("key", keyField.value));
 
+export function onKey(listener) {
+  keyField.addEventListener("change", listener);
+}
+
 export class ServerError extends Error {
   constructor(status, message) {
     super(message);
@@ -25,6 +29,10 @@ async function answered(path, options = {}) {
 
 export async function get(path) {
   return (await answered(path)).json();
+}
+
+export async function post(path, body, signal) {
+  return (await answered(path, { method: "POST", body: JSON.stringify(body), signal })).json();
 }
 
 // The events of a stream. Leaving the loop, or the signal, ends the request.

@@ -1,6 +1,5 @@
 """The page as a user meets it, in a real browser: typing, streaming, stopping, keys, the map of blocks."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from quire.config import EngineConfig
 from quire.engine.assembly import assemble
 from quire.engine.async_engine import AsyncEngine
 from quire.server.page_files import PAGE_FILES, STATIC
-from tests.server.browser import Tab, tab
+from tests.server.browser import Tab, ask, shot
 from tests.server.serving import Running, running, wait_until
 
 pytestmark = pytest.mark.browser
@@ -29,12 +28,6 @@ def server(model_path: Path) -> Iterator[Running]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
-    with tab(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
-
-
 @pytest.fixture
 def page(server: Running, browser: Tab) -> Iterator[Tab]:
     """Opened anew, with the key of this tab."""
@@ -46,17 +39,6 @@ def page(server: Running, browser: Tab) -> Iterator[Tab]:
     browser.problems.clear()
     yield browser
     assert browser.problems == []
-
-
-def shot(page: Tab, name: str, folder: Path) -> None:
-    """Where QUIRE_SCREENSHOTS names a folder, the pictures stay there to be looked at."""
-    page.screenshot(Path(os.environ.get("QUIRE_SCREENSHOTS", folder)) / f"{name}.png")
-
-
-def ask(page: Tab, text: str) -> None:
-    page.evaluate("document.getElementById('question').focus()")
-    page.type(text)
-    page.press("Enter")
 
 
 def test_a_question_is_typed_and_its_answer_streams_in(server: Running, page: Tab, tmp_path: Path) -> None:
@@ -147,4 +129,5 @@ def test_nothing_is_loaded_from_elsewhere(server: Running) -> None:
         reply = server.ask(address)
         assert (reply.status, "'self'" in reply.headers["content-security-policy"]) == (200, True)
         assert b"http" not in reply.body.replace(b"https://www.w3.org", b"")
-    assert {path.name for path in STATIC.iterdir()} == {name for name, _ in PAGE_FILES.values()}
+    files = {path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*") if path.is_file()}
+    assert files == {name for name, _ in PAGE_FILES.values()}

@@ -1,68 +1,66 @@
 // The conversation. What the model says is text and never markup.
 
+import { Answer } from "/static/chat/answer.js";
+import { chosen, onChoice } from "/static/library/choice.js";
 import { stream } from "/static/server.js";
 
 const byId = (id) => document.getElementById(id);
 const messages = byId("messages"), question = byId("question"), problem = byId("problem");
 let conversation = [], running = null;
 
-function shown(role, text = "") {
-  const element = document.createElement("article");
-  element.className = `message ${role}`;
-  element.setAttribute("aria-label", role === "user" ? "You" : "Answer");
-  const body = document.createElement("div");
-  body.append(text);
-  element.append(body);
+function add(element) {
   messages.append(element);
   messages.scrollTop = messages.scrollHeight;
+}
+
+function spoken(text) {
+  const element = document.createElement("article"), body = document.createElement("div");
+  element.className = "message user";
+  element.setAttribute("aria-label", "You");
+  body.textContent = text;
+  element.append(body);
   return element;
 }
 
-// Where thoughts go: above the answer, folded.
-function thoughts(element) {
-  const details = document.createElement("details"), summary = document.createElement("summary");
-  summary.textContent = "Thoughts";
-  details.append(summary);
-  element.prepend(details);
-  return details;
-}
-
 function body() {
-  const system = byId("system").value.trim();
+  const system = byId("system").value.trim(), temperature = byId("temperature"), collection = chosen();
+  const isUntouched = temperature.value === temperature.defaultValue;
   return {
     messages: [...(system ? [{ role: "system", content: system }] : []), ...conversation],
-    temperature: byId("temperature").valueAsNumber,
+    ...(collection ? { collection: collection.name } : {}),
+    ...(collection && isUntouched ? {} : { temperature: temperature.valueAsNumber }),  // the server quotes at its own
     max_tokens: byId("max-tokens").valueAsNumber,
     stream: true,
     stream_options: { include_usage: true },
   };
 }
 
-async function answer(element, signal) {
+async function fill(answer, signal) {
   const said = { role: "assistant", content: "" };
-  let thought = null, usage = null, first = null;
+  let usage = null, first = null;
   const begin = performance.now();
   try {
     for await (const event of stream("/v1/chat/completions", body(), signal)) {
       usage = event.usage ?? usage;
       const delta = event.choices[0]?.delta ?? {};
-      if (delta.reasoning_content) (thought ??= thoughts(element)).append(delta.reasoning_content);
+      if (delta.reasoning_content) answer.think(delta.reasoning_content);
       if (!delta.content) continue;
       first ??= performance.now();
       const follows = messages.scrollHeight - messages.scrollTop - messages.clientHeight < 40;
-      element.querySelector(":scope > div").append(delta.content);
+      answer.say(delta.content, delta.citations);
       said.content += delta.content;
       if (follows) messages.scrollTop = messages.scrollHeight;
     }
   } finally {
     conversation.push(said);
   }
-  if (!usage) return;
-  const seconds = (performance.now() - begin) / 1000, foot = document.createElement("footer");
+  if (usage) answer.end(counted(usage, first === null ? null : first - begin, performance.now() - begin));
+}
+
+function counted(usage, firstMs, wholeMs) {
   const cached = usage.prompt_tokens_details?.cached_tokens ?? 0;
-  foot.textContent = `${usage.prompt_tokens} tokens in (${cached} from the cache), ${usage.completion_tokens} out, ` +
-    `first after ${first === null ? "–" : ((first - begin) / 1000).toFixed(2)} s, ${seconds.toFixed(2)} s in all`;
-  element.append(foot);
+  return `${usage.prompt_tokens} tokens in (${cached} from the cache), ${usage.completion_tokens} out, ` +
+    `first after ${firstMs === null ? "–" : (firstMs / 1000).toFixed(2)} s, ${(wholeMs / 1000).toFixed(2)} s in all`;
 }
 
 async function ask() {
@@ -70,16 +68,17 @@ async function ask() {
   if (!text || running) return;
   problem.textContent = "";
   conversation.push({ role: "user", content: text });
-  shown("user", text);
+  add(spoken(text));
   question.value = "";
-  const element = shown("assistant");
+  const answer = new Answer();
+  add(answer.element);
   running = new AbortController();
   setBusy(true);
   try {
-    await answer(element, running.signal);
+    await fill(answer, running.signal);
   } catch (error) {
     if (error.name !== "AbortError") problem.textContent = error.message;
-    if (!element.textContent) takeBack(element, text);
+    if (answer.isEmpty) takeBack(answer.element, text);
   } finally {
     running = null;
     setBusy(false);
@@ -108,7 +107,12 @@ function reset() {
   question.focus();
 }
 
+function describe(collection) {
+  byId("from").textContent = collection ? `, from ${collection.name}` : "";
+}
+
 export function start() {
+  onChoice(describe);
   byId("ask").addEventListener("submit", (event) => { event.preventDefault(); ask(); });
   byId("options").addEventListener("submit", (event) => event.preventDefault());
   byId("stop").addEventListener("click", () => running?.abort());
