@@ -1,14 +1,18 @@
 """`quire chat`: a conversation on the terminal, with a model here and now or with a server that runs already."""
 
+import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from quire.cli.flags import with_flags
 from quire.cli.generate import llm_class
+from quire.cli.speakers import Message, ModelSpeaker, ServerSpeaker, Source, Speaker
 from quire.config import EngineConfig
 from quire.errors import InvalidRequestError, QuireError
 from quire.sampling_params import SamplingParams
@@ -16,12 +20,14 @@ from quire.sampling_params import SamplingParams
 if TYPE_CHECKING:
     from quire.llm import LLM
 
-Message = dict[str, str]
-Speak = Callable[[Sequence[Message]], Iterator[str]]
-"""The answer to a conversation, piece by piece."""
-
-COMMANDS = {"/help": "these commands", "/reset": "forget what was said", "/quit": "leave; so does Ctrl-D"}
+COMMANDS = {
+    "/collection NAME": "answer from its passages; /collection says from which, /collection off from none",
+    "/reset": "forget what was said",
+    "/help": "these commands",
+    "/quit": "leave; so does Ctrl-D",
+}
 PROMPT = "> "
+SOURCE_LINES = 2
 
 
 @with_flags(sampling=SamplingParams, engine=EngineConfig)
@@ -35,6 +41,9 @@ def chat(
     ] = None,
     api_key: Annotated[str | None, typer.Option(help="Its key.", envvar="QUIRE_CLIENT_KEY")] = None,
     system: Annotated[str | None, typer.Option(help="What the model is told before all else.")] = None,
+    collection: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Answer from its passages: a name or a path, or a name there.")
+    ] = None,
     *,
     sampling: dict[str, Any],
     engine: dict[str, Any],
@@ -43,39 +52,81 @@ def chat(
     if base_url is not None and engine:
         name = next(iter(engine)).replace("_", "-")
         raise InvalidRequestError(f"--{name} is the engine's, and the engine is the server's; leave it out.")
-    with _speaker(ctx, model, base_url, api_key, sampling, engine) as speak:
-        converse(speak, [] if system is None else [{"role": "system", "content": system}])
+    with _speaker(ctx, model, base_url, api_key, sampling, engine) as speaker:
+        if collection is not None:
+            speaker.check(collection)
+        Conversation(speaker, [] if system is None else [{"role": "system", "content": system}], collection).run()
 
 
-def converse(speak: Speak, opening: Sequence[Message]) -> None:
+class Conversation:
     """Until the input ends. An error is told, and the question taken back."""
-    said = [*opening]
-    while (text := _read()) is not None and text != "/quit":
-        if text == "/reset":
-            said = [*opening]
-        elif text.startswith("/"):
-            print(*(f"{name:8}{meaning}" for name, meaning in COMMANDS.items()), sep="\n")
-        elif text:
-            said.append({"role": "user", "content": text})
-            answer = _told(speak, said)
-            said = said[:-1] if answer is None else [*said, {"role": "assistant", "content": answer}]
 
+    def __init__(self, speaker: Speaker, opening: Sequence[Message], collection: str | None = None) -> None:
+        self._speaker = speaker
+        self._opening = opening
+        self._said = [*opening]
+        self._collection = collection
 
-def _told(speak: Speak, said: Sequence[Message]) -> str | None:
-    """What was said, also where Ctrl-C cut it short."""
-    answer = ""
-    try:
-        pieces = speak(said)
-        for piece in pieces:
-            answer += piece
-            print(piece, end="", flush=True)
-    except KeyboardInterrupt:
-        pass
-    except QuireError as error:
-        print(f"error: {error}", file=sys.stderr)
+    def run(self) -> None:
+        while (text := _read()) is not None and text != "/quit":
+            if text.startswith("/"):
+                self._obey(*text.split(maxsplit=1))
+            elif text:
+                self._ask(text)
+
+    def _ask(self, text: str) -> None:
+        asked = [*self._said, {"role": "user", "content": text}]
+        answer = self._told(asked)
+        if answer is not None:
+            self._said = [*asked, {"role": "assistant", "content": answer}]
+
+    def _told(self, asked: Sequence[Message]) -> str | None:
+        """What was said, also where Ctrl-C cut it short."""
+        answer, sources = "", {}
+        try:
+            speech = self._speaker.speak(asked, self._collection)
+            sources = speech.sources
+            for piece in speech.pieces:
+                answer += piece
+                print(piece, end="", flush=True)
+        except KeyboardInterrupt:
+            pass
+        except QuireError as error:
+            _complain(error)
+            return None
+        print()
+        _print_sources(sources)
+        return answer
+
+    def _obey(self, command: str, argument: str | None = None) -> None:
+        if command == "/collection":
+            self._choose(argument)
+        elif command == "/reset":
+            self._said = [*self._opening]
+        else:
+            print(*(f"{name:18}{meaning}" for name, meaning in COMMANDS.items()), sep="\n")
+
+    def _choose(self, name: str | None) -> None:
+        if name is not None:
+            try:
+                if name != "off":
+                    self._speaker.check(name)
+            except QuireError as error:
+                return _complain(error)
+            self._collection = None if name == "off" else name
+        print("The model answers alone." if self._collection is None else f"Answers are from {self._collection}.")
         return None
-    print()
-    return answer
+
+
+def _complain(error: QuireError) -> None:
+    print(f"error: {error}", file=sys.stderr)
+
+
+def _print_sources(sources: Mapping[int, Source]) -> None:
+    width = max(40, min(shutil.get_terminal_size().columns, 120))
+    for number, source in sorted(sources.items()):
+        text = textwrap.wrap(" ".join(source.text.split()), width - 4, max_lines=SOURCE_LINES, placeholder=" …")
+        print(f"[{number}] {source.document_id}", *(f"    {line}" for line in text), sep="\n")
 
 
 def _read() -> str | None:
@@ -98,33 +149,15 @@ def _speaker(
     api_key: str | None,
     sampling: dict[str, Any],
     engine: dict[str, Any],
-) -> AbstractContextManager[Speak]:
+) -> AbstractContextManager[Speaker]:
     if base_url is not None:
-        return _of_server(base_url, api_key, {**sampling, **({} if model is None else {"model": model})})
+        return ServerSpeaker(base_url, api_key, {**sampling, **({} if model is None else {"model": model})})
     params = SamplingParams(**{"max_tokens": None, **sampling})
-    return _of_model(llm_class(ctx)(model, show_progress=sys.stderr.isatty(), **engine), params)
+    quoting = params if "temperature" in sampling else replace(params, temperature=0.0)
+    return _of_model(llm_class(ctx)(model, show_progress=sys.stderr.isatty(), **engine), params, quoting)
 
 
 @contextmanager
-def _of_server(base_url: str, api_key: str | None, options: dict[str, Any]) -> Iterator[Speak]:
-    from quire.client import Client
-
-    with Client(base_url, api_key=api_key) as client:
-
-        def speak(said: Sequence[Message]) -> Iterator[str]:
-            with closing(client.chat_stream(said, **options)) as events:
-                for event in events:
-                    yield from (choice["delta"].get("content", "") for choice in event["choices"])
-
-        yield speak
-
-
-@contextmanager
-def _of_model(model: "LLM", params: SamplingParams) -> Iterator[Speak]:
+def _of_model(model: "LLM", params: SamplingParams, quoting: SamplingParams) -> Iterator[Speaker]:
     with model as llm:
-
-        def speak(said: Sequence[Message]) -> Iterator[str]:
-            for output in llm.stream(llm.tokenizer.apply_chat_template([*said]), params):
-                yield from (completion.text for completion in output.outputs)
-
-        yield speak
+        yield ModelSpeaker(llm, params, quoting)
