@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,26 @@ from websockets.sync.client import ClientConnection, connect
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PATIENCE_S = 20
+USED_ROLES = {"button", "link", "textbox", "searchbox", "combobox", "spinbutton", "DisclosureTriangle"}
+PALE = """(() => {
+  const rgb = (color) => color.match(/[\\d.]+/g).map(Number);
+  const light = (color) => rgb(color).slice(0, 3).map((part) => part / 255)
+    .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, part, index) => sum + part * [0.2126, 0.7152, 0.0722][index], 0);
+  const behind = (element) => {
+    const color = element ? getComputedStyle(element).backgroundColor : 'rgb(255, 255, 255)';
+    return rgb(color)[3] === 0 ? behind(element.parentElement) : color;
+  };
+  const contrast = (element) => {
+    const [low, high] = [getComputedStyle(element).color, behind(element)].map(light).sort((a, b) => a - b);
+    return (high + 0.05) / (low + 0.05);
+  };
+  const hasText = (element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+  return [...document.body.querySelectorAll('*')]
+    .filter((element) => hasText(element) && element.checkVisibility() && !element.disabled)
+    .map((element) => [element.textContent.slice(0, 40), contrast(element)])
+    .filter(([, found]) => found < 4.5);
+})()"""
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--mute-audio")
 
 
@@ -80,6 +100,24 @@ class Tab:
         text = {"text": "\r"} if key == "Enter" else {}
         for kind in ("keyDown", "keyUp"):
             self.do("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
+
+    def choose_files(self, element_id: str, paths: Sequence[Path]) -> None:
+        """As the dialog of a field for files does."""
+        root = self.do("DOM.getDocument")["root"]["nodeId"]
+        node = self.do("DOM.querySelector", nodeId=root, selector=f"#{element_id}")["nodeId"]
+        self.do("DOM.setFileInputFiles", nodeId=node, files=[str(path) for path in paths])
+
+    def unnamed(self) -> list[str]:
+        """The roles of what can be used and has no name for who cannot see it."""
+        nodes = self.do("Accessibility.getFullAXTree")["nodes"]
+        used = [node for node in nodes if node["role"]["value"] in USED_ROLES]
+        assert used
+        return [node["role"]["value"] for node in used if not node.get("name", {}).get("value", "").strip()]
+
+    def pale(self) -> list[list[Any]]:
+        """Texts whose contrast with what is behind them is below what WCAG asks for (AA), and how much it is."""
+        found: list[list[Any]] = self.evaluate(PALE)
+        return found
 
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self.do("Page.captureScreenshot", format="png")["data"]))

@@ -19,6 +19,12 @@ class Blocks(TypedDict):
     """Blocks by letter."""
 
 
+class HotQuery(TypedDict):
+    query: str
+    count: int
+    """How often, where ten minutes ago counts for half."""
+
+
 class Live(TypedDict):
     model: str
     num_running: int
@@ -30,4 +36,6 @@ class Live(TypedDict):
     """Of prompts, found in the cache."""
     num_preemptions: int
     first_token_s: Quantiles
+    hot_queries: list[HotQuery]
+    """What collections are asked most of late, most first; nothing that was asked once."""
     blocks: Blocks

@@ -16,9 +16,12 @@ _NAMES = (
     "chat/answer.js",
     "library/choice.js",
     "library/search.js",
+    "library/documents.js",
+    "library/collections.js",
     "library/passage.js",
     "library/highlight.js",
     "live/live.js",
+    "live/queries.js",
 )
 
 

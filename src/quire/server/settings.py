@@ -13,6 +13,7 @@ _PARSER_CHOICES = {
     "reasoning_parser": ("auto", *ThoughtFormat, "none"),
 }
 
+MAX_HOT_QUERIES = 100
 _POSITIVE = (
     "max_body_bytes",
     "max_header_bytes",
@@ -62,6 +63,9 @@ class ServerSettings:
     $QUIRE_HOME."""
     are_collections_read_only: bool = False
     """They are searched and read; what would change them is answered with 403."""
+    num_hot_queries: int = 8
+    """So many of the queries that collections are asked most of late are shown at /live. They are words of users: 0
+    keeps none and shows none."""
     embedder: str | None = None
     """Makes the vectors of /v1/embeddings and of collections that are made here: a directory, a hub id, or none.
     Default: all-MiniLM-L6-v2, where it is found and asked for."""
@@ -119,6 +123,8 @@ class ServerSettings:
             port = getattr(self, name)
             if not (isinstance(port, int) and 0 <= port <= 65_535) and (name, port) != ("grpc_port", None):
                 raise ConfigError(f"{name} is {shown(port)}; allowed: 0 (any free one) to 65535.")
+        if not (isinstance(self.num_hot_queries, int) and 0 <= self.num_hot_queries <= MAX_HOT_QUERIES):
+            raise ConfigError(f"num_hot_queries is {shown(self.num_hot_queries)}; allowed: 0 to {MAX_HOT_QUERIES}.")
         for name in _POSITIVE:
             value = getattr(self, name)
             if value is not None and not (isinstance(value, (int, float)) and 0 < value < float("inf")):

@@ -8,7 +8,7 @@ from docx import Document
 
 from quire.errors import InvalidRequestError
 from quire.retrieval.chunking import Chunker
-from quire.retrieval.readers import FileText, find_files, read_file
+from quire.retrieval.readers import FileText, docx, find_files, read_file
 
 
 def write_pdf(path: Path, pages: list[list[str]]) -> None:
@@ -40,7 +40,7 @@ def test_a_pdf_is_its_pages_with_words_whole(tmp_path: Path) -> None:
     assert [page.strip() for page in found.text.split("\f")] == ["A gathering of pages.\nX-\nRay", "The second page."]
 
 
-def test_a_docx_is_markdown_by_its_styles(tmp_path: Path) -> None:
+def write_docx(path: Path) -> None:
     document = Document()
     document.add_heading("Guide", 1)
     document.add_paragraph("# is a sign, not a heading.")
@@ -49,7 +49,11 @@ def test_a_docx_is_markdown_by_its_styles(tmp_path: Path) -> None:
     table = document.add_table(2, 2)
     for i, cell in enumerate(cell for row in table.rows for cell in row.cells):
         cell.text = f"c|{i}"
-    document.save(str(tmp_path / "a.docx"))
+    document.save(str(path))
+
+
+def test_a_docx_is_markdown_by_its_styles(tmp_path: Path) -> None:
+    write_docx(tmp_path / "a.docx")
     found = read_file(tmp_path / "a.docx")
     assert found == FileText(
         "# Guide\n\n\\# is a sign, not a heading.\n\n## Parts\n\n- one\n\n"
@@ -82,6 +86,13 @@ def test_what_it_cannot_be_is_said(name: str, raw: bytes, tmp_path: Path) -> Non
     (tmp_path / name).write_bytes(raw)
     with pytest.raises(InvalidRequestError, match=f"{name} is no "):
         read_file(tmp_path / name)
+
+
+def test_a_docx_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docx, "MAX_UNPACKED_BYTES", 1000)
+    Document().save(str(tmp_path / "a.docx"))
+    with pytest.raises(InvalidRequestError, match="allowed: 1,000"):
+        read_file(tmp_path / "a.docx")
 
 
 def test_folders_are_walked_in_order_without_what_is_hidden(tmp_path: Path) -> None:

@@ -2,28 +2,41 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from io import BytesIO
 from typing import Any
+from zipfile import ZipFile
 
 from quire.errors import ConfigError, InvalidRequestError
 
 _HEADING = re.compile(r"Heading ([1-6])")
+MAX_UNPACKED_BYTES = 512 << 20
 _MARKUP = re.compile(r"^(?=[#>`~|+*=-]|\d+[.)]\s)", re.MULTILINE)
 
 
-def read_docx(path: Path) -> str:
+def read_docx(name: str, content: bytes) -> str:
     """Raises ConfigError without python-docx, InvalidRequestError where there is no document that can be read."""
     try:
         from docx import Document
         from docx.table import Table
     except ModuleNotFoundError as error:
-        raise ConfigError(f"{path} needs python-docx to be read: pip install 'quire[documents]'") from error
+        raise ConfigError(f"{name} needs python-docx to be read: pip install 'quire[documents]'") from error
     try:
-        content = Document(str(path)).iter_inner_content()
-        parts = [part for item in content for part in (_table(item) if isinstance(item, Table) else _paragraph(item))]
+        _check_size(name, content)
+        items = Document(BytesIO(content)).iter_inner_content()
+        parts = [part for item in items for part in (_table(item) if isinstance(item, Table) else _paragraph(item))]
+    except InvalidRequestError:
+        raise
     except Exception as error:  # the library raises whatever a broken file brings about
-        raise InvalidRequestError(f"{path} is no DOCX that can be read: {error}") from error
+        raise InvalidRequestError(f"{name} is no DOCX that can be read: {error}") from error
     return "\n\n".join(parts) + "\n" if parts else ""
+
+
+def _check_size(name: str, content: bytes) -> None:
+    """A small archive may say that it unpacks to more than there is memory for."""
+    with ZipFile(BytesIO(content)) as archive:
+        num_bytes = sum(entry.file_size for entry in archive.infolist())
+    if num_bytes > MAX_UNPACKED_BYTES:
+        raise InvalidRequestError(f"{name} unpacks to {num_bytes:,} bytes; allowed: {MAX_UNPACKED_BYTES:,}")
 
 
 def _paragraph(paragraph: Any) -> Iterator[str]:

@@ -52,11 +52,19 @@ def find_files(paths: Iterable[str | Path]) -> Iterator[Path]:
 def read_file(path: str | Path) -> FileText:
     """Raises InvalidRequestError where the file cannot be read, or is none of those that can be; ConfigError where what
     reads it is not installed."""
-    path = Path(path)
-    kind = SUFFIXES.get(path.suffix.lower(), "text")
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise InvalidRequestError(f"{path} cannot be read: {error.strerror}") from error
+    return read_content(str(path), content)
+
+
+def read_content(name: str, content: bytes) -> FileText:
+    """The same for a file that is in memory, and was called `name`."""
+    kind = SUFFIXES.get(Path(name).suffix.lower(), "text")
     if kind in _CONVERTERS:
-        return _CONVERTERS[kind](path)
-    return FileText(_text_of(path), kind)
+        return _CONVERTERS[kind](name, content)
+    return FileText(_text_of(name, content), kind)
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
@@ -69,30 +77,26 @@ def _files_below(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _text_of(path: Path) -> str:
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise InvalidRequestError(f"{path} cannot be read: {error.strerror}") from error
+def _text_of(name: str, content: bytes) -> str:
     for mark, encoding in _MARKS:
-        if raw.startswith(mark):
-            return raw.removeprefix(mark).decode(encoding, errors="replace")
-    if b"\0" in raw[:_SAMPLE_BYTES]:
+        if content.startswith(mark):
+            return content.removeprefix(mark).decode(encoding, errors="replace")
+    if b"\0" in content[:_SAMPLE_BYTES]:
         known = ", ".join(SUFFIXES)
-        raise InvalidRequestError(f"{path} is no text; what can be read besides text: {known}")
-    return raw.decode(errors="replace")
+        raise InvalidRequestError(f"{name} is no text; what can be read besides text: {known}")
+    return content.decode(errors="replace")
 
 
-def _pdf(path: Path) -> FileText:
+def _pdf(name: str, content: bytes) -> FileText:
     from quire.retrieval.readers.pdf import read_pdf  # loads a package that need not be there
 
-    return FileText(read_pdf(path), "text")
+    return FileText(read_pdf(name, content), "text")
 
 
-def _docx(path: Path) -> FileText:
+def _docx(name: str, content: bytes) -> FileText:
     from quire.retrieval.readers.docx import read_docx  # loads a package that need not be there
 
-    return FileText(read_docx(path), "markdown")
+    return FileText(read_docx(name, content), "markdown")
 
 
-_CONVERTERS: dict[str, Callable[[Path], FileText]] = {"pdf": _pdf, "docx": _docx}
+_CONVERTERS: dict[str, Callable[[str, bytes], FileText]] = {"pdf": _pdf, "docx": _docx}

@@ -20,10 +20,11 @@ def grounded(call: Call, body: ChatCompletionRequest, template: str, **arguments
     options = body.retrieval or RetrievalOptions()
     messages = [message.for_template() for message in body.messages]
     state.metrics.count_search()
-    start_s = time.monotonic()
-    hits = reader.search(question_of(messages), options.k, mode=options.mode, filter=options.filter)
+    start_s, question = time.monotonic(), question_of(messages)
+    hits = reader.search(question, options.k, mode=options.mode, filter=options.filter)
     told: dict[str, Fact] = {"gen_ai.operation.name": "retrieval", "gen_ai.data_source.id": body.collection}
     call.trace.phase(f"retrieval {body.collection}", start_s, time.monotonic(), told)
+    state.retrieval.count_query(question)
     room = prompt_room(state.engine.max_model_len, body.max_completion_tokens or body.max_tokens)
     return assemble_prompt(
         messages,

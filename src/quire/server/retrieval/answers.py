@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from quire.errors import InvalidRequestError, shown
+from quire.errors import ConfigError, InvalidRequestError, shown
 from quire.protocol.collections import (
     CollectionInfo,
     CollectionList,
@@ -20,6 +20,7 @@ from quire.protocol.collections import (
 )
 from quire.retrieval.collection import Collection, Document, Hit
 from quire.retrieval.collection.documents import checked_documents
+from quire.retrieval.readers import read_content
 from quire.server.errors import ApiError
 from quire.server.retrieval.served import ServedCollection
 from quire.server.state import Call
@@ -55,6 +56,7 @@ async def searched(call: Call, name: str, body: SearchRequest) -> SearchAnswer:
 
     hits = await _ask(call, search, len(body.query))
     call.state.metrics.count_search()
+    call.state.retrieval.count_query(body.query)
     call.add_facts(collection=name, num_hits=len(hits))
     return {"object": "list", "data": [_hit(hit) for hit in hits]}
 
@@ -68,8 +70,28 @@ async def found_document(call: Call, name: str, document_id: str) -> DocumentAns
 
 
 async def written(call: Call, name: str, body: UpsertRequest) -> WrittenDocuments:
+    num_chars = sum(len(document.text) for document in body.documents)
+    call.add_facts(num_documents=len(body.documents))
+    return await _write(call, name, num_chars, lambda: _checked_each(body.documents))
+
+
+async def uploaded(call: Call, name: str, document_id: str, content: bytes) -> WrittenDocuments:
+    """A file as a document, read by the end of its name. Raises InvalidRequestError where it cannot be, ApiError 415
+    where what reads such files is not installed."""
+
+    def read() -> list[Document]:
+        try:
+            found = read_content(document_id, content)
+        except ConfigError as error:
+            raise ApiError(415, f"This server cannot read such files: {error}.", code="unreadable_file") from None
+        return [{"id": document_id, "text": found.text, "kind": found.kind}]
+
+    return await _write(call, name, len(content), read)
+
+
+async def _write(call: Call, name: str, num_chars: int, read: Callable[[], list[Document]]) -> WrittenDocuments:
     def write(collection: Collection) -> WrittenDocuments:
-        done = collection.update(_checked_each(body.documents), progress=False)
+        done = collection.update(read(), progress=False)
         return {
             "num_added": done.num_added,
             "num_updated": done.num_updated,
@@ -78,10 +100,9 @@ async def written(call: Call, name: str, body: UpsertRequest) -> WrittenDocument
             "version": collection.version,
         }
 
-    num_chars = sum(len(document.text) for document in body.documents)
     answer = await call.state.retrieval.write(call.caller, name, num_chars, write)
     call.state.metrics.count_written(answer["num_added"] + answer["num_updated"])
-    call.add_facts(collection=name, num_documents=len(body.documents))
+    call.add_facts(collection=name)
     return answer
 
 

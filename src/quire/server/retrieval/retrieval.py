@@ -7,7 +7,9 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
+from quire.protocol.live import HotQuery
 from quire.retrieval.collection import Collection
+from quire.retrieval.query_heat import QueryHeat
 from quire.scheduling.rates import Rates
 from quire.server.auth import Caller
 from quire.server.retrieval.collections import Collections
@@ -32,6 +34,8 @@ class Retrieval:
         self.models = RetrievalModels(settings.embedder, settings.reranker)
         embedder = self.models.embedder_for_collections
         self.collections = Collections(settings.collection, settings.collection_folder, embedder)
+        self._num_hot_queries = settings.num_hot_queries
+        self._query_heat = QueryHeat()
         self._is_read_only = settings.are_collections_read_only
         max_queued = settings.max_queued_retrievals
         self._asking = WorkPool("quire-asking", NUM_ASKING_THREADS, max_queued, rates, on_refusal)
@@ -60,6 +64,15 @@ class Retrieval:
             raise not_ours(name)
         await served.delete(self._writing, caller)
         await asyncio.to_thread(self.collections.forget_deleted, name)
+
+    def count_query(self, query: str) -> None:
+        """Somebody has asked a collection this."""
+        if self._num_hot_queries:
+            self._query_heat.add(query)
+
+    def hot_queries(self) -> list[HotQuery]:
+        """What collections are asked most of late, most first."""
+        return [{"query": query, "count": count} for query, count in self._query_heat.hottest(self._num_hot_queries)]
 
     async def close(self) -> None:
         """Waits for what has begun."""

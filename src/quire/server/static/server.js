@@ -16,7 +16,8 @@ export class ServerError extends Error {
 }
 
 async function answered(path, options = {}) {
-  const headers = { "Content-Type": "application/json" };
+  const isFile = options.body instanceof Blob;
+  const headers = { "Content-Type": isFile ? "application/octet-stream" : "application/json" };
   if (keyField.value) headers.Authorization = `Bearer ${keyField.value}`;
   const response = await fetch(path, { ...options, headers });
   if (!response.ok) {
@@ -33,6 +34,15 @@ export async function get(path) {
 
 export async function post(path, body, signal) {
   return (await answered(path, { method: "POST", body: JSON.stringify(body), signal })).json();
+}
+
+// A file as it is.
+export async function put(path, file) {
+  return (await answered(path, { method: "PUT", body: file })).json();
+}
+
+export async function remove(path) {
+  return (await answered(path, { method: "DELETE" })).json();
 }
 
 // The events of a stream. Leaving the loop, or the signal, ends the request.

@@ -113,7 +113,7 @@ def test_without_the_key_the_page_asks_for_it(server: Running, browser: Tab) -> 
 
 
 def test_everything_can_be_reached_by_the_keyboard_and_has_a_name(page: Tab) -> None:
-    names = """[...document.querySelectorAll('input, textarea, button')].map(
+    names = """[...document.querySelectorAll('input, textarea, select, button:not([hidden])')].map(
       (each) => (each.labels?.[0]?.textContent ?? each.textContent).trim())"""
     assert all(page.evaluate(names))
     page.evaluate("document.getElementById('question').focus()")

@@ -1,8 +1,16 @@
 """/live: the numbers of the engine, as somebody who counts by hand finds them."""
 
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quire import Collection
 from quire.cache.heat import BlockHeat
 from quire.engine.async_engine import AsyncEngine
 from tests.fakes import fake_engine
+from tests.rag.chunks import ORNE
+from tests.server.scripted import scripted
 from tests.server.serving import running, wait_until
 
 PROMPT = list(range(10, 23))
@@ -31,3 +39,27 @@ def test_nothing_has_run_yet() -> None:
         live = server.ask("/live").json
     assert live["first_token_s"] == {"count": 0, "p50": None, "p95": None}
     assert live["blocks"]["cells"] == "." * 64
+
+
+@pytest.mark.parametrize("most", [8, 1, 0])
+def test_what_collections_are_asked_most(tmp_path: Path, most: int) -> None:
+    with Collection.open(tmp_path / "rivers", embedder=None) as rivers:
+        rivers.add([{"id": "orne", "text": ORNE.text}])
+    search = "/v1/collections/rivers/search"
+    settings = {"collection": (str(tmp_path / "rivers"),), "num_hot_queries": most, "api_key": ("one",)}
+    with scripted(tmp_path, "Hm.", **settings) as (server, _):
+
+        def ask(path: str, body: Any = None) -> Any:
+            return server.ask(path, body, Authorization="Bearer one")
+
+        for query in ("the  Orne", "Ada", "the Orne", "Ada", "once"):
+            assert ask(search, {"query": query}).status == 200
+        assert ask(search, {"query": "never", "k": 0}).status == 400
+        chat = {"messages": [{"role": "user", "content": "the Orne"}], "collection": "rivers"}
+        assert ask("/v1/chat/completions", chat).status == 200
+        assert ask("/v1/chat/completions", {"messages": chat["messages"]}).status == 200
+        live, metrics = ask("/live").json, ask("/metrics").body.decode()
+        assert server.ask("/live").status == 401
+    expected = [{"query": "the Orne", "count": 3}, {"query": "Ada", "count": 2}]
+    assert live["hot_queries"] == expected[:most]
+    assert "Orne" not in metrics

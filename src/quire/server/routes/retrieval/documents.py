@@ -3,6 +3,8 @@
 What is answered with 200 is on the disk, and the next search sees it.
 """
 
+from typing import Any
+
 from fastapi import APIRouter, Request, Response
 
 from quire.protocol.collections import (
@@ -19,12 +21,29 @@ from quire.server.state import call_of
 
 router = APIRouter()
 
+_FILE: dict[str, Any] = {
+    "openapi_extra": {
+        "requestBody": {
+            "required": True,
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        }
+    }
+}
+
 
 @router.post("/v1/collections/{name}/documents", **described(UpsertRequest, WrittenDocuments))
 async def written(request: Request, name: str) -> Response:
     """Adds documents, or puts them in place of those with the same ids: all of them are checked before one is kept."""
     body = await read_body(request, UpsertRequest)
     return JsonAnswer(await in_time(request, answers.written(call_of(request), name, body)))
+
+
+@router.put("/v1/collections/{name}/documents/{document_id:path}", **described(None, WrittenDocuments), **_FILE)
+async def uploaded(request: Request, name: str, document_id: str) -> Response:
+    """A file as it is: text, Markdown, HTML, PDF or DOCX, by the end of the document's id. Pages of other sites cannot
+    send it unasked, since browsers ask first for this method."""
+    content = await request.body()
+    return JsonAnswer(await in_time(request, answers.uploaded(call_of(request), name, document_id, content)))
 
 
 @router.post("/v1/collections/{name}/documents/delete", **described(DeleteDocumentsRequest, DeletedDocuments))

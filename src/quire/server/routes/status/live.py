@@ -16,7 +16,8 @@ MAX_CELLS = 4096
 
 @router.get("/live", **described(None, Live))
 async def live(request: Request) -> Response:
-    """What runs and waits, counters since the start, times to the first token, and a map of the KV blocks."""
+    """What runs and waits, counters since the start, times to the first token, what collections are asked most of late,
+    and a map of the KV blocks."""
     state = state_of(request)
     stats, blocks = state.engine.stats(), await asyncio.to_thread(state.engine.block_map, MAX_CELLS)
     answer: Live = {
@@ -28,6 +29,7 @@ async def live(request: Request) -> Response:
         "num_cached_tokens": stats.num_cached_tokens,
         "num_preemptions": stats.num_preemptions,
         "first_token_s": _quantiles(state.metrics.recent_first_token_s.copy()),
+        "hot_queries": state.retrieval.hot_queries(),
         "blocks": {"cells": blocks.cells, "blocks_per_cell": blocks.blocks_per_cell, "counts": blocks.counts},
     }
     return JsonAnswer(answer)

@@ -107,7 +107,7 @@ export class Answer {
 function backButton(number) {
   const button = document.createElement("button");
   button.type = "button";
-  button.className = "back";
+  button.className = "small back";
   button.textContent = `Back to [${number}]`;
   button.hidden = true;
   return button;

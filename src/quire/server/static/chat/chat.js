@@ -22,11 +22,11 @@ function spoken(text) {
   return element;
 }
 
-function body() {
+function body(asked) {
   const system = byId("system").value.trim(), temperature = byId("temperature"), collection = chosen();
   const isUntouched = temperature.value === temperature.defaultValue;
   return {
-    messages: [...(system ? [{ role: "system", content: system }] : []), ...conversation],
+    messages: [...(system ? [{ role: "system", content: system }] : []), ...asked],
     ...(collection ? { collection: collection.name } : {}),
     ...(collection && isUntouched ? {} : { temperature: temperature.valueAsNumber }),  // the server quotes at its own
     max_tokens: byId("max-tokens").valueAsNumber,
@@ -35,12 +35,13 @@ function body() {
   };
 }
 
-async function fill(answer, signal) {
+// `asked` is the conversation, which gets what is said, also where it is cut short.
+async function fill(answer, asked, signal) {
   const said = { role: "assistant", content: "" };
   let usage = null, first = null;
   const begin = performance.now();
   try {
-    for await (const event of stream("/v1/chat/completions", body(), signal)) {
+    for await (const event of stream("/v1/chat/completions", body(asked), signal)) {
       usage = event.usage ?? usage;
       const delta = event.choices[0]?.delta ?? {};
       if (delta.reasoning_content) answer.think(delta.reasoning_content);
@@ -52,7 +53,7 @@ async function fill(answer, signal) {
       if (follows) messages.scrollTop = messages.scrollHeight;
     }
   } finally {
-    conversation.push(said);
+    asked.push(said);
   }
   if (usage) answer.end(counted(usage, first === null ? null : first - begin, performance.now() - begin));
 }
@@ -67,30 +68,27 @@ async function ask() {
   const text = question.value.trim();
   if (!text || running) return;
   problem.textContent = "";
-  conversation.push({ role: "user", content: text });
-  add(spoken(text));
-  question.value = "";
-  const answer = new Answer();
+  const asked = conversation, message = spoken(text), answer = new Answer();
+  asked.push({ role: "user", content: text });
+  add(message);
   add(answer.element);
+  question.value = "";
   running = new AbortController();
   setBusy(true);
   try {
-    await fill(answer, running.signal);
+    await fill(answer, asked, running.signal);
   } catch (error) {
     if (error.name !== "AbortError") problem.textContent = error.message;
-    if (answer.isEmpty) takeBack(answer.element, text);
+    if (answer.isEmpty && asked === conversation) {  // and not a new chat: the question can be asked again
+      asked.splice(-2);
+      message.remove();
+      answer.element.remove();
+      question.value ||= text;
+    }
   } finally {
     running = null;
     setBusy(false);
   }
-}
-
-// A question that got no answer can be asked again.
-function takeBack(element, text) {
-  conversation = conversation.slice(0, -2);
-  messages.lastElementChild.previousElementSibling.remove();
-  element.remove();
-  question.value ||= text;
 }
 
 function setBusy(isBusy) {

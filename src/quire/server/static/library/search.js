@@ -1,6 +1,7 @@
 // The passages of the chosen collection that a query is about.
 
 import { passage } from "/static/library/passage.js";
+import { deleteButton } from "/static/library/documents.js";
 import { chosen, onChoice } from "/static/library/choice.js";
 import { post } from "/static/server.js";
 
@@ -12,7 +13,9 @@ let running = null;
 function show(hits, query) {
   byId("hits").replaceChildren(...hits.map((hit) => {
     const item = document.createElement("li");
-    item.append(passage(hit, { query }));
+    const found = passage(hit, { query });
+    found.append(deleteButton(hit.document_id));
+    item.append(found);
     return item;
   }));
 }
@@ -42,11 +45,12 @@ function clear() {
 
 function describe(collection) {
   clear();
-  byId("search").hidden = !collection;
+  byId("search").hidden = byId("adding").hidden = !collection;
+  byId("written").textContent = byId("made").textContent = "";
   byId("holding").textContent = collection
     ? `${collection.name}: ${counted(collection.num_documents, "document")}, ${counted(collection.num_chunks, "passage")}`
     : "Choose a collection above to search it, and to have answers from it.";
-  const hasVectors = Boolean(collection?.dim);
+  const hasVectors = collection?.vectors === "embedder";  // it makes one of the query; callers' own are theirs to send
   for (const option of byId("mode").options) option.disabled = !hasVectors && option.value !== "lexical";
   byId("mode").value = hasVectors ? "hybrid" : "lexical";
 }

@@ -1,5 +1,6 @@
 // The engine at work, asked once a second while the page is seen.
 
+import { showQueries } from "/static/live/queries.js";
 import { get } from "/static/server.js";
 
 const byId = (id) => document.getElementById(id);
@@ -65,6 +66,7 @@ async function look() {
     const now = await get("/live");
     showNumbers(now, performance.now());
     showBlocks(now.blocks);
+    showQueries(now.hot_queries);
   } catch (error) {
     last = null;
     byId("model").textContent = error.status ? error.message : "The server does not answer.";
