@@ -17,7 +17,8 @@ def fresh_stub() -> str:
     module = importlib.import_module("quire._native")
     generator = StubGen(module, recursive=False)
     generator.put(module)
-    return generator.get()
+    stub: str = generator.get()
+    return stub
 
 
 def main(arguments: list[str]) -> int:

@@ -27,7 +27,7 @@ def test_the_slow_stage_and_what_was_different_are_found() -> None:
     }
     assert [part.name for part in tail.facts if part.is_notable] == ["sequences"]
     assert tail.text().splitlines() == [
-        "The slowest 2 of 200 searches took 100 ms, where the median is 10: 90 of the 90 ms more are of walk.",
+        "The slowest 2 of 200 searches took 100 ms, where the median is 10; walk makes 90 of the 90 ms between them.",
         "In them: 50 sequences in the batch (else 5)",
         "  walk        96.0%     96.000 ms, median 6.000",
         "  fetch        3.0%      3.000 ms, median 3.000",

@@ -47,7 +47,7 @@ class RowBuilder:
     def __init__(self, tokenizer: Tokenizer, corpora: Corpora, seed: int, evaluation: bool = False) -> None:
         self.tokenizer = tokenizer
         self.seed = seed
-        self.special = {text: tokenizer.token_to_id(text) for text in (SYSTEM, USER, ASSISTANT, END, END_OF_TEXT)}
+        self.special = {text: _known(tokenizer, text) for text in (SYSTEM, USER, ASSISTANT, END, END_OF_TEXT)}
         marks = {self.encode(f"[{number}]")[0] for number in range(1, 10)}
         self.words = [i for i in range(len(self.special), tokenizer.get_vocab_size()) if i not in marks]
         self.corpora = corpora
@@ -232,3 +232,9 @@ def vocabulary_texts(corpora: Corpora, seed: int) -> list[str]:
     texts += [f"{lesson.numbered}\n{turn.question} {turn.reply}" for lesson in lessons for turn in lesson.turns[:2]]
     facts = [fact["text"] for fact in chat.FACTS] + [part for pair in chat.SMALL_TALK for part in pair]
     return texts + facts * 8 + [chat.story(rng) for _ in range(300)]
+
+
+def _known(tokenizer: Tokenizer, text: str) -> int:
+    found = tokenizer.token_to_id(text)
+    assert found is not None, f"the tokenizer has no {text}"
+    return found

@@ -96,7 +96,7 @@ class Model:
         self.tokenizer = tokenizer
 
     def reply(self, case: Case) -> Reply:
-        ids_BT = self.tokenizer.apply_chat_template(
+        ids_BT: Any = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": case.question}],
             documents=[{"text": passage} for passage in case.passages],
             add_generation_prompt=True,
@@ -105,7 +105,7 @@ class Model:
         )
         with torch.inference_mode():
             out_BT = self.model.generate(ids_BT, max_new_tokens=MAX_ANSWER_TOKENS, do_sample=False)
-        return parse(self.tokenizer.decode(out_BT[0, ids_BT.shape[1] :], skip_special_tokens=True))
+        return parse(str(self.tokenizer.decode(out_BT[0, ids_BT.shape[1] :], skip_special_tokens=True)))
 
     def perplexity(self, texts: list[str], length: int = 512) -> dict[str, float]:
         """Per token, and in bits per byte, which does not depend on the vocabulary."""
@@ -115,7 +115,7 @@ class Model:
             with torch.inference_mode():
                 total += float(self.model(ids_BT, labels=ids_BT).loss) * (ids_BT.shape[1] - 1)
             num_tokens += ids_BT.shape[1] - 1
-            num_bytes += len(self.tokenizer.decode(ids_BT[0, 1:]).encode())
+            num_bytes += len(str(self.tokenizer.decode(ids_BT[0, 1:])).encode())
         return {"perplexity": math.exp(total / num_tokens), "bits_per_byte": total / math.log(2) / num_bytes}
 
 

@@ -49,7 +49,8 @@ def causal_attention(q_BHTE: Tensor, k_BHTE: Tensor, v_BHTE: Tensor) -> Tensor:
         return functional.scaled_dot_product_attention(q_BHTE, k_BHTE, v_BHTE, is_causal=True)
     future = torch.full((length, length), float("-inf"), device=q_BHTE.device).triu(1)
     scores = (q_BHTE @ k_BHTE.transpose(-1, -2)).float() * head_dim**-0.5 + future
-    return scores.softmax(dim=-1).to(v_BHTE.dtype) @ v_BHTE
+    mixed: Tensor = scores.softmax(dim=-1).to(v_BHTE.dtype) @ v_BHTE
+    return mixed
 
 
 class Attention(nn.Module):
@@ -71,7 +72,8 @@ class Attention(nn.Module):
         group = self.heads[0] // self.heads[1]
         k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
         out = causal_attention(q.to(v.dtype), k.to(v.dtype), v)
-        return self.o_proj(out.transpose(1, 2).reshape(batch, length, -1))
+        projected: Tensor = self.o_proj(out.transpose(1, 2).reshape(batch, length, -1))
+        return projected
 
 
 class Layer(nn.Module):
@@ -86,10 +88,13 @@ class Layer(nn.Module):
     def forward(self, x_BTD: Tensor, cos_TE: Tensor, sin_TE: Tensor) -> Tensor:
         x_BTD = x_BTD + self.attention(self.input_layernorm(x_BTD), cos_TE, sin_TE)
         gate, up = self.gate_up_proj(self.post_attention_layernorm(x_BTD)).chunk(2, dim=-1)
-        return x_BTD + self.down_proj(functional.silu(gate) * up)
+        moved: Tensor = x_BTD + self.down_proj(functional.silu(gate) * up)
+        return moved
 
 
 class Network(nn.Module):
+    rotary: Tensor
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
@@ -112,7 +117,8 @@ class Network(nn.Module):
         x_BTD = self.embed_tokens(ids_BT)
         for layer in self.layers:
             x_BTD = layer(x_BTD, cos_TE, sin_TE)
-        return self.norm(x_BTD)
+        normed: Tensor = self.norm(x_BTD)
+        return normed
 
     def logits(self, hidden: Tensor) -> Tensor:
         return functional.linear(hidden, self.embed_tokens.weight)

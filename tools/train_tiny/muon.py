@@ -21,7 +21,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(matrices, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         assert closure is None
         for group in self.param_groups:
             by_shape: dict[torch.Size, list[Tensor]] = {}
@@ -47,7 +47,7 @@ def orthogonal(matrices_NRC: Tensor) -> Tensor:
     """The nearest matrices with singular values of about one (0.7 to 1.2), by Newton-Schulz."""
     a, b, c = COEFFICIENTS
     is_tall = matrices_NRC.shape[1] > matrices_NRC.shape[2]
-    x = matrices_NRC.transpose(1, 2) if is_tall else matrices_NRC
+    x: Tensor = matrices_NRC.transpose(1, 2) if is_tall else matrices_NRC
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     for _ in range(NUM_ROUNDS):
         gram = x @ x.transpose(1, 2)

@@ -18,8 +18,10 @@ import os
 import random
 import shutil
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,7 +66,7 @@ def fast_bfloat16() -> bool:
     return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 
-def losses(network: Network, forward: torch.nn.Module, ids: np.ndarray, weights: np.ndarray) -> Losses:
+def losses(network: Network, forward: Callable[..., Tensor], ids: np.ndarray, weights: np.ndarray) -> Losses:
     """Weighted next-token loss; logits are taken only where a weight asks for them."""
     ids_BT, weights_BT = torch.from_numpy(ids), torch.from_numpy(weights)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=fast_bfloat16()):
@@ -95,14 +97,14 @@ class Trainer:
     def __init__(self, network: Network, worker: int, num_workers: int, compiled: bool) -> None:
         self.network = network
         self.worker, self.num_workers = worker, num_workers
-        self.forward: torch.nn.Module = torch.compile(network, dynamic=False) if compiled else network
+        self.forward: Callable[..., Tensor] = torch.compile(network, dynamic=False) if compiled else network
         self.optimizers = optimizers(network)
         self.step = 0
         self.tokens = 0
 
     def save(self, path: Path) -> None:
         partial = path.with_suffix(".partial")
-        state = {"shape": dataclasses.asdict(self.network.shape), "network": self.network.state_dict()}
+        state: dict[str, Any] = {"shape": dataclasses.asdict(self.network.shape), "network": self.network.state_dict()}
         state |= {"optimizers": [o.state_dict() for o in self.optimizers], "step": self.step, "tokens": self.tokens}
         torch.save(state, partial)
         os.replace(partial, path)
@@ -139,7 +141,7 @@ class Trainer:
         return found
 
     def _average_gradients(self) -> None:
-        gradients = [parameter.grad for parameter in self.network.parameters()]
+        gradients = [parameter.grad for parameter in self.network.parameters() if parameter.grad is not None]
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         torch.distributed.all_reduce(flat)
         flat /= self.num_workers
@@ -159,7 +161,12 @@ def fit(trainer: Trainer, rows: RowBuilder, held_out: RowBuilder, args: argparse
         answers.append(float(found.answers))
         totals.append(float(found.total.detach()))
         if trainer.step % args.validate_every == 0 or trainer.step == course.end:
-            record = {"step": trainer.step, "tokens": trainer.tokens, "answers": mean(answers), "total": mean(totals)}
+            record: dict[str, Any] = {
+                "step": trainer.step,
+                "tokens": trainer.tokens,
+                "answers": mean(answers),
+                "total": mean(totals),
+            }
             record |= {"held_out": validate(trainer.network, held_out), "time": round(time.time())}
             answers, totals = [], []
             with (args.out / "log.jsonl").open("a") as log:
@@ -232,7 +239,7 @@ def main() -> None:
     elif not (args.out / "tokenizer.json").exists():
         texts = vocabulary_texts(corpora.load(args.data)[0], args.seed)
         train_tokenizer(texts, Shape().vocab_size).save(str(args.out / "tokenizer.json"))
-    torch.multiprocessing.spawn(work, (args,), nprocs=args.workers)
+    torch.multiprocessing.spawn(work, (args,), nprocs=args.workers)  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What `quire bench all` runs: sizes and repetitions that together take under 15 minutes on two cores.
 
-Left out is what needs a model of real size, documents or a peer's checkout: `engine`, `kernels`, `bm25` and others are
-run by themselves.
+Left out is what needs documents or a peer's checkout, and what a user asks last: `bm25`, `kernels` and others are run
+by themselves.
 """
 
 from collections.abc import Mapping
@@ -19,6 +19,7 @@ class Run:
 
 
 SUITE = (
+    Run("engine", 2, arguments={"weights": "int8"}, traces_memory=True),
     Run("overhead"),
     Run("growth", arguments={"seconds": 0.05}),
     Run("indexed_heap"),

@@ -85,13 +85,14 @@ class Tail:
     def _sentences(self) -> Iterator[str]:
         longer, cause = self.total.excess, self.cause
         yield (
-            f"The slowest {self.num_slow:,} of {self.count:,} {self.kind} took {self.total.slow:.3g} ms, where the "
-            f"median is {self.total.median:.3g}: {cause.excess:.3g} of the {longer:.3g} ms more are of {cause.name}."
+            f"The slowest {self.num_slow:,} of {self.count:,} {self.kind} took {_short(self.total.slow)} ms, where the "
+            f"median is {_short(self.total.median)}; {cause.name} makes {_short(cause.excess)} of the "
+            f"{_short(longer)} ms between them."
         )
         told = [part for part in self.facts if part.is_notable]
         if told:
             yield "In them: " + "; ".join(
-                f"{part.slow:.3g} {WORDS.get(part.name, part.name)} (else {part.median:.3g})" for part in told
+                f"{_short(part.slow)} {WORDS.get(part.name, part.name)} (else {_short(part.median)})" for part in told
             )
 
     def _lines(self) -> Iterator[str]:
@@ -115,6 +116,10 @@ def tail_of(kind: str, events: Sequence[Event], share: float = SHARE) -> Tail:
         ),
         tuple(_part(name, [e.facts for e in slow], [e.facts for e in events]) for name in facts),
     )
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _part(name: str, slow: Sequence[Mapping[str, float]], everyone: Sequence[Mapping[str, float]]) -> Part:

@@ -69,6 +69,18 @@ def test_throughput_is_held_against_latency_over_the_batch() -> None:
     assert {"e2e_ms, median", "output_tokens_per_s"} <= words(found["tradeoff"])
 
 
+def test_a_rate_is_drawn_before_a_time_and_the_one_that_most_cases_have() -> None:
+    results = [
+        Result(name, side, {"documents": n}, {metric: [float(n)]})
+        for name, metric in (("build", "build_s"), ("search", "queries_per_s"), ("add", "adds_per_s"))
+        for side in (("quire", "bm25s") if name != "add" else ("quire",))
+        for n in (10, 20)
+    ]
+    figure = pictures(report(*results))["scaling"]
+    assert lines(figure) == {"search, quire": [(10, 10), (20, 20)], "search, bm25s": [(10, 10), (20, 20)]}
+    assert "queries_per_s" in words(figure)
+
+
 def test_memory_is_drawn_as_it_was_seen() -> None:
     traced = Result("ingest", "quire", {}, {"wall_s": [1.0]}, memory=[(0.0, 100_000_000), (0.1, 250_000_000)])
     found = pictures(report(traced))

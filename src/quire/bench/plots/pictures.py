@@ -68,8 +68,7 @@ def _scaling(report: Report) -> "Figure | None":
     size, series = _series(report, lambda name: name in CORPUS | LOADS)
     if not series:
         return None
-    first = next(iter(series.values()))[0][1]
-    metric = next((name for name in first.values if name.endswith(RATE)), next(iter(first.values)))
+    metric = _main_metric([result for points in series.values() for _, result in points])
     curves = {
         name: [(x, result.summary(metric).median) for x, result in points if metric in result.values]
         for name, points in series.items()
@@ -143,6 +142,12 @@ def _main_samples(report: Report) -> str:
     most = max(names.count(name) for name in names)
     often = [name for name in dict.fromkeys(names) if names.count(name) == most]
     return next((name for name in TOTALS if name in often), often[0])
+
+
+def _main_metric(results: list[Result]) -> str:
+    """A rate before all else, and of rates the one that most results have."""
+    names = [name for result in results for name in result.values]
+    return max(dict.fromkeys(names), key=lambda name: (name.endswith(RATE), names.count(name)))
 
 
 def _series(report: Report, is_wanted: Callable[[str], bool]) -> tuple[str, dict[str, list[tuple[float, Result]]]]:

@@ -3,9 +3,8 @@
 Every one comes from a result; one that nobody measured is an error that names the command. Knows nothing of pages.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from quire.bench.results import number
 from quire.report.evidence import Evidence
@@ -31,13 +30,13 @@ def as_markdown(evidence: Evidence) -> str:
     table = as_table(
         ("what", "measured", "command"), ((row.what, row.measured, f"`{row.command}`") for row in rows(evidence))
     )
-    places = sorted({_place(evidence.report(benchmark).environment) for benchmark in BENCHMARKS})
-    return f"{table}\n\nMeasured on {'; and on '.join(places)}."
-
-
-def _place(facts: Mapping[str, Any]) -> str:
-    kernels = f" ({facts['kernels']} kernels)" if "kernels" in facts else ""
-    return f"{facts['cpu']}{kernels}, {facts['physical_cores']} cores, {facts['memory_gib']} GiB of memory"
+    places: dict[str, set[str]] = {}
+    for benchmark in BENCHMARKS:
+        facts = evidence.report(benchmark).environment
+        where = f"{facts['cpu']}, {facts['physical_cores']} cores, {facts['memory_gib']} GiB of memory"
+        places.setdefault(where, set()).update({facts["kernels"]} if "kernels" in facts else ())
+    told = (f"{where}, {' and '.join(sorted(kernels)) or 'unknown'} kernels" for where, kernels in places.items())
+    return f"{table}\n\nMeasured on {'; and on '.join(told)}."
 
 
 def _one_stream(evidence: Evidence) -> Row:
