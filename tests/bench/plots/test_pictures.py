@@ -69,6 +69,18 @@ def test_throughput_is_held_against_latency_over_the_batch() -> None:
     assert {"e2e_ms, median", "output_tokens_per_s"} <= words(found["tradeoff"])
 
 
+def test_of_very_many_lines_each_case_has_its_own_picture() -> None:
+    results = [
+        Result(name, f"side {i}", {"ef": ef}, {"recall": [ef / 100], "queries_per_s": [1.0]})
+        for name in ("one by one", "batch")
+        for i in range(5)
+        for ef in (10, 20)
+    ]
+    found = pictures(report(*results))
+    assert {"recall-one-by-one", "recall-batch"} <= set(found)
+    assert list(lines(found["recall-batch"])) == [f"side {i}" for i in range(5)]
+
+
 def test_a_rate_is_drawn_before_a_time_and_the_one_that_most_cases_have() -> None:
     results = [
         Result(name, side, {"documents": n}, {metric: [float(n)]})

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_NAMES_INSIDE = 5
+INCHES_PER_NAME = 0.2
 Points = Sequence[tuple[float | str, float]]
 """Where x is a word, each word has its place, in the order in which they come."""
 
@@ -37,7 +38,7 @@ def draw_curves(
         axes.set(xscale="log", yscale="log")
     axes.grid(alpha=0.3)
     if len(curves) > MAX_NAMES_INSIDE:
-        figure.set_size_inches(10, 4.5)
+        figure.set_size_inches(10, max(4.5, INCHES_PER_NAME * len(curves)))
         figure.legend(loc="outside right upper", fontsize="small")
     else:
         axes.legend()

@@ -9,8 +9,10 @@
 Knows which metric is a rate and which a time by its unit, the end of its name.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Set
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,13 +33,24 @@ LOADS = frozenset({"batch", "num_seqs", "num_streams"})
 """What grows in a picture of scaling, by the names it has here: what is searched, and what runs at once."""
 LOGARITHMIC_FROM = 20
 """Times the smallest size."""
+MAX_LINES = 8
+_PLAIN = re.compile(r"\W+")
 SHARES = tuple(share / 100 for share in range(0, 101, 2))
 
 
 def pictures(report: Report) -> dict[str, "Figure"]:
-    """By the name of their kind; none where the report has nothing of it."""
-    found = {name: draw(report) for name, draw in KINDS.items()}
-    return {name: figure for name, figure in found.items() if figure is not None}
+    """By the name of their kind; none where the report has nothing of it. Of very many lines, a picture per case."""
+    found: dict[str, Figure] = {}
+    for kind, draw in KINDS.items():
+        figure = draw(report)
+        cases = list(dict.fromkeys(result.name for result in report.results))
+        if figure is not None and len(figure.axes[0].get_lines()) > MAX_LINES and len(cases) > 1:
+            for case in cases:
+                part = draw(replace(report, results=[result for result in report.results if result.name == case]))
+                found |= {} if part is None else {f"{kind}-{_PLAIN.sub('-', case)}": part}
+        elif figure is not None:
+            found[kind] = figure
+    return found
 
 
 def save_pictures(report: Report, folder: Path) -> list[Path]:
