@@ -1,8 +1,10 @@
 """What is counted is what the server did, and what goes wrong is said."""
 
+from typing import Any
+
 import pytest
 
-from quire.bench.serving.serve import Answer, Load, _summary, cases, measure
+from quire.bench.serving.serve import Answer, Load, _Offline, _summary, cases, measure, prompts_of
 from quire.errors import ConfigError
 from tests.fakes import fake_engine
 from tests.server.serving import running
@@ -44,3 +46,31 @@ def test_a_server_that_refuses_or_is_not_there_ends_the_benchmark_with_its_words
             case.run()
     with pytest.raises(ConfigError, match="cannot be asked"):
         measure(server.url, LOAD)
+
+
+def test_the_same_requests_without_a_server() -> None:
+    load = Load("", 3, 2, 0.0, input_len=5, output_len=4, ttft_slo_ms=1e9, tpot_slo_ms=1e9)
+    alone = _Offline(load, {"max_num_seqs": 2, "num_threads": 1, "kv_cache_memory": 8 << 20})
+    asked: list[list[list[int]]] = []
+    try:
+        assert alone.run().values["tokens_per_s"] > 0
+        assert alone._llm is not None
+        generate = alone._llm.generate
+
+        def remembering(prompts: list[list[int]], *how: Any, **more: Any) -> Any:
+            asked.append(prompts)
+            outputs = generate(prompts, *how, **more)
+            assert [len(output.outputs[0].token_ids) for output in outputs] == [4, 4, 4]
+            return outputs
+
+        alone._llm.generate = remembering  # type: ignore[method-assign]
+        alone.run()
+    finally:
+        alone.close()
+    assert asked == [prompts_of(load, 1)]  # of the second turn, as the server is sent them then
+
+
+@pytest.mark.parametrize("asked", [{"base_url": "http://x", "offline": True}, {"rate": 1.0, "offline": True}])
+def test_only_a_server_of_our_own_is_held_against_the_library(asked: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="for a server of our own"):
+        cases(**asked)
