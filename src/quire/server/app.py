@@ -76,6 +76,7 @@ def create_app(
             engine = await loading
             if engine is not None:
                 await asyncio.to_thread(engine.close)
+                state.close()
             await state.retrieval.close()
             if state.traces is not None:
                 await asyncio.to_thread(state.traces.close)

@@ -83,6 +83,11 @@ class ServerState:
         )
         self._engine = engine
 
+    def close(self) -> None:
+        """Lets go of the engine. gRPC may keep calls that were cancelled, and through them this, for as long as the
+        process lives; they are not to keep a model."""
+        self._engine = None
+
     def drain(self) -> None:
         """From now on nothing new is let in. Repeating it changes nothing."""
         if self._drained_by_s is None:
