@@ -62,6 +62,9 @@ def test_the_life_of_a_collection(http: Client, folder: Path) -> None:
     assert http.document("notes", "..")["text"] == TOWN["text"]
     with Collection.open(folder / "notes", read_only=True) as collection:
         assert collection.get("a/river") == RIVER
+    page = http.documents("notes", limit=1)
+    assert [one["id"] for one in page["data"]] == ["a/river"]
+    assert [one["id"] for one in http.documents("notes", after=page["next"] or 0)["data"]] == [".."]
     (hit,) = http.search("notes", "town", k=3, mode="lexical")
     assert hit["document_id"] == ".."
     assert [info["name"] for info in http.collections()] == ["notes"]

@@ -21,7 +21,7 @@ from quire.client.collection_asks import NewCollectionOptions, NewDocument, Sear
 from quire.client.retries import RetryPolicy
 from quire.client.transport.address import Address, transport_to
 from quire.errors import QuireError
-from quire.protocol.collections import CollectionInfo, DocumentAnswer, HitAnswer, WrittenDocuments
+from quire.protocol.collections import CollectionInfo, DocumentAnswer, DocumentList, HitAnswer, WrittenDocuments
 from quire.protocol.openai.answers import ChatCompletion, ChatCompletionChunk, Completion, EmbeddingList, Model, Tokens
 from quire.protocol.rerank import RerankAnswer
 
@@ -109,6 +109,10 @@ class AsyncClient:
     async def upsert(self, collection: str, documents: Iterable[NewDocument]) -> WrittenDocuments:
         """Adds documents, or puts them in place of those with the same ids; they are on the server's disk then."""
         return cast(WrittenDocuments, await self._answer(collection_asks.upsert(collection, documents)))
+
+    async def documents(self, collection: str, *, limit: int = 100, after: int = 0) -> DocumentList:
+        """What there is, in order, without the texts; `next` is the `after` of the next page."""
+        return cast(DocumentList, await self._answer(collection_asks.documents(collection, limit, after)))
 
     async def document(self, collection: str, document_id: str) -> DocumentAnswer:
         """As it was added."""

@@ -22,7 +22,7 @@ from quire.client.asks import (
 from quire.client.asynchronous import DEFAULT_URL, AsyncClient
 from quire.client.collection_asks import NewCollectionOptions, NewDocument, SearchOptions
 from quire.client.retries import RetryPolicy
-from quire.protocol.collections import CollectionInfo, DocumentAnswer, HitAnswer, WrittenDocuments
+from quire.protocol.collections import CollectionInfo, DocumentAnswer, DocumentList, HitAnswer, WrittenDocuments
 from quire.protocol.openai.answers import ChatCompletion, ChatCompletionChunk, Completion, EmbeddingList, Model, Tokens
 from quire.protocol.rerank import RerankAnswer
 
@@ -108,6 +108,10 @@ class Client:
     def upsert(self, collection: str, documents: Iterable[NewDocument]) -> WrittenDocuments:
         """Adds documents, or puts them in place of those with the same ids; they are on the server's disk then."""
         return self._loop.run(self._client.upsert(collection, documents))
+
+    def documents(self, collection: str, *, limit: int = 100, after: int = 0) -> DocumentList:
+        """What there is, in order, without the texts; `next` is the `after` of the next page."""
+        return self._loop.run(self._client.documents(collection, limit=limit, after=after))
 
     def document(self, collection: str, document_id: str) -> DocumentAnswer:
         """As it was added."""

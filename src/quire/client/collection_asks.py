@@ -12,6 +12,7 @@ SHOW = Operation("GET", COLLECTION)
 DELETE = Operation("DELETE", COLLECTION)
 SEARCH = Operation("POST", f"{COLLECTION}/search", "Search")
 UPSERT = Operation("POST", f"{COLLECTION}/documents", "Upsert")
+DOCUMENTS = Operation("GET", f"{COLLECTION}/documents?limit={{limit}}&after={{after}}")
 DOCUMENT = Operation("GET", f"{COLLECTION}/documents/{{document_id}}")
 DELETE_DOCUMENTS = Operation("POST", f"{COLLECTION}/documents/delete")
 
@@ -59,6 +60,10 @@ def search(name: str, query: str, options: SearchOptions) -> Ask:
 def upsert(name: str, documents: Iterable[NewDocument]) -> Ask:
     body = {"documents": [_with_numbers(given(**document)) for document in documents]}
     return Ask(UPSERT, body, {"collection": name})
+
+
+def documents(name: str, limit: int, after: int) -> Ask:
+    return Ask(DOCUMENTS, names={"collection": name, "limit": str(limit), "after": str(after)})
 
 
 def document(name: str, document_id: str) -> Ask:

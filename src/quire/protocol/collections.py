@@ -11,6 +11,7 @@ from quire.protocol.fields import Body
 MAX_HITS = 1000
 MAX_DOCUMENTS = 1000
 """Of one request."""
+MAX_LISTED = 1000
 MAX_ID_LENGTH = 1024
 MAX_DIM = 65_536
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$"
@@ -130,6 +131,21 @@ class HitAnswer(TypedDict):
 class SearchAnswer(TypedDict):
     object: Literal["list"]
     data: list[HitAnswer]
+
+
+class DocumentInfo(TypedDict):
+    id: str
+    kind: str
+    metadata: dict[str, Any]
+    num_chars: int
+    """Of its text."""
+
+
+class DocumentList(TypedDict):
+    object: Literal["list"]
+    data: list[DocumentInfo]
+    next: int | None
+    """The `after` that gives what follows; null: nothing does."""
 
 
 class DocumentAnswer(TypedDict):

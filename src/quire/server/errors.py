@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
@@ -22,6 +23,7 @@ from quire.errors import (
     InvalidRequestError,
     ModelLoadError,
     StorageError,
+    shown,
 )
 from quire.protocol.anthropic.answers import ApiErrorResponse
 from quire.protocol.openai.answers import ErrorResponse
@@ -93,6 +95,8 @@ def as_api_error(error: Exception) -> ApiError:
         return unavailable(str(error), code="overloaded")
     if isinstance(error, HTTPException):
         return _of_status(error)
+    if isinstance(error, RequestValidationError):
+        return _of_address(error)
     if isinstance(error, CollectionLockedError):
         message = "Another process writes to this collection; close it there, or send this again when it has ended."
         return ApiError(409, message, param="collection", code="collection_locked")
@@ -127,6 +131,7 @@ def add_error_handlers(app: FastAPI) -> None:
         StorageError,
         ModelLoadError,
         HTTPException,
+        RequestValidationError,
     ):
         app.add_exception_handler(kind, _answer)
 
@@ -140,6 +145,14 @@ def _of_status(error: HTTPException) -> ApiError:
     messages = {404: "There is nothing at this address; /docs shows what there is.", 405: "This method is not allowed."}
     message = messages.get(error.status_code, str(error.detail))
     return ApiError(error.status_code, message, code="not_found" if error.status_code == 404 else None)
+
+
+def _of_address(error: RequestValidationError) -> ApiError:
+    """A parameter of the address that cannot be read; bodies are read by ourselves."""
+    first = error.errors()[0]
+    param, message = str(first["loc"][-1]), str(first["msg"])
+    text = f"{param} is {shown(first.get('input'))}; {message[:1].lower()}{message[1:]}."
+    return ApiError(400, text, param=param)
 
 
 def _retry_after(seconds: float) -> dict[str, str]:

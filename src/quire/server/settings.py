@@ -72,8 +72,8 @@ class ServerSettings:
     reranker: str | None = None
     """Judges passages for /v1/rerank: a directory or a hub id of a cross-encoder."""
     max_queued_retrievals: int = 256
-    """Searches, embeddings and rerankings that wait, and writes that wait; more of either are answered with 503 and
-    Retry-After."""
+    """Searches that wait, and so many embeddings and rerankings, and so many writes; more of a kind are answered with
+    503 and Retry-After."""
     tool_call_parser: str = _opens("Reading answers", "auto", choices=_PARSER_CHOICES["tool_call_parser"])
     """In which form the model calls tools; auto sees it in the chat template."""
     reasoning_parser: str = field(default="auto", metadata={"choices": _PARSER_CHOICES["reasoning_parser"]})

@@ -58,6 +58,18 @@ class CollectionStats:
     disk_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class DocumentSummary:
+    """A document without its text."""
+
+    place: int
+    """In the order of the documents: of no other one, ever."""
+    id: str
+    kind: str
+    metadata: dict[str, Any]
+    num_chars: int
+
+
 class Collection:
     """Made by `open` and `restore`."""
 
@@ -182,6 +194,15 @@ class Collection:
         """Of all documents, in the order in which they came."""
         with self._store.reading() as reading:
             return rows.document_ids(reading.connection)
+
+    def listed(self, limit: int, after: int = 0) -> list[DocumentSummary]:
+        """At most `limit` documents, in the order in which they came, from behind the one at the place `after`."""
+        with self._store.reading() as reading:
+            found = rows.documents_after(reading.connection, after, limit)
+        return [
+            DocumentSummary(place, document_id, kind, json.loads(metadata), num_chars)
+            for place, document_id, kind, metadata, num_chars in found
+        ]
 
     def count(self) -> int:
         """How many documents there are."""

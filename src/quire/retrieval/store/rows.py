@@ -116,6 +116,12 @@ def document_ids(connection: Connection) -> list[str]:
     return [row[0] for row in connection.execute("SELECT id FROM documents ORDER BY key")]
 
 
+def documents_after(connection: Connection, key: int, limit: int) -> list[tuple[int, str, str, str, int]]:
+    """Key, id, kind, metadata and length of those with larger keys, in the order in which they came."""
+    asked = "SELECT key, id, kind, metadata, LENGTH(text) FROM documents WHERE key > ? ORDER BY key LIMIT ?"
+    return list(connection.execute(asked, (key, limit)))
+
+
 def count(connection: Connection, table: str) -> int:
     found: int = connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
     return found

@@ -59,7 +59,7 @@ async def _by_embedder(call: Call, body: EmbeddingRequest, name: str) -> Embedde
         raise InvalidRequestError(f"input is token ids; {shown(name)} takes texts.", param="input")
     retrieval = call.state.retrieval
     work = partial(_vectors, retrieval.models, name, texts, body)
-    vectors, num_tokens = await retrieval.ask(call.caller, sum(map(len, texts)), work)
+    vectors, num_tokens = await retrieval.compute(call.caller, sum(map(len, texts)), work)
     call.state.metrics.count_embedded(len(texts))
     call.add_facts(num_prompt_tokens=num_tokens)
     return Embedded(name, [*vectors], num_tokens)

@@ -12,6 +12,8 @@ from quire.protocol.collections import (
     DeletedDocuments,
     DocumentAnswer,
     DocumentBody,
+    DocumentInfo,
+    DocumentList,
     HitAnswer,
     SearchAnswer,
     SearchRequest,
@@ -59,6 +61,14 @@ async def searched(call: Call, name: str, body: SearchRequest) -> SearchAnswer:
     call.state.retrieval.count_query(body.query)
     call.add_facts(collection=name, num_hits=len(hits))
     return {"object": "list", "data": [_hit(hit) for hit in hits]}
+
+
+async def listed_documents(call: Call, name: str, limit: int, after: int) -> DocumentList:
+    found = await _ask(call, lambda: call.state.retrieval.collections.named(name).reader.listed(limit + 1, after))
+    data: list[DocumentInfo] = [
+        {"id": one.id, "kind": one.kind, "metadata": one.metadata, "num_chars": one.num_chars} for one in found[:limit]
+    ]
+    return {"object": "list", "data": data, "next": found[limit - 1].place if len(found) > limit else None}
 
 
 async def found_document(call: Call, name: str, document_id: str) -> DocumentAnswer:

@@ -1,6 +1,6 @@
 """The collections of a server and the models they need, with the threads that ask them and write to them.
 
-Asking and writing have pools of their own, so that neither waits for the other and no chat for either.
+Asking, computing and writing have pools of their own, so that none waits for another and no chat for any.
 """
 
 import asyncio
@@ -20,6 +20,8 @@ from quire.server.retrieval.served import ServedCollection
 from quire.server.settings import ServerSettings
 
 NUM_ASKING_THREADS = 4
+NUM_COMPUTING_THREADS = 4
+"""They wait for the thread of their model, which computes together what they bring."""
 NUM_WRITING_THREADS = 2
 CHARS_PER_TOKEN = 4
 """A text that no model reads counts at the door as if one did."""
@@ -39,12 +41,18 @@ class Retrieval:
         self._is_read_only = settings.are_collections_read_only
         max_queued = settings.max_queued_retrievals
         self._asking = WorkPool("quire-asking", NUM_ASKING_THREADS, max_queued, rates, on_refusal)
+        self._computing = WorkPool("quire-computing", NUM_COMPUTING_THREADS, max_queued, rates, on_refusal)
         self._writing = WorkPool("quire-writing", NUM_WRITING_THREADS, max_queued, rates, on_refusal)
 
     async def ask(self, caller: Caller, num_chars: int, work: Callable[[], T]) -> T:
         """What `work` gives, in a thread. Raises ApiError 429 or 503 where there is too much to do."""
         with self._asking.admitted(caller, num_chars // CHARS_PER_TOKEN) as ticket:
             return await self._asking.run(ticket, work)
+
+    async def compute(self, caller: Caller, num_chars: int, work: Callable[[], T]) -> T:
+        """The same of what a model is asked for its own sake."""
+        with self._computing.admitted(caller, num_chars // CHARS_PER_TOKEN) as ticket:
+            return await self._computing.run(ticket, work)
 
     async def make(self, caller: Caller, work: Callable[[], T]) -> T:
         """The same of what makes a collection."""
@@ -77,8 +85,8 @@ class Retrieval:
     async def close(self) -> None:
         """Waits for what has begun."""
         await self.collections.close()
-        await asyncio.to_thread(self._asking.close)
-        await asyncio.to_thread(self._writing.close)
+        for pool in (self._asking, self._computing, self._writing):
+            await asyncio.to_thread(pool.close)
 
     async def _writable(self, name: str) -> ServedCollection:
         self._check_is_writable()

@@ -74,6 +74,18 @@ def test_documents_are_written_replaced_and_taken_out(notes: Running, folder: Pa
     assert refusal(notes, f"{DOCUMENTS}/river", method="DELETE")[0] == 404
 
 
+def test_documents_are_listed_page_by_page_whatever_is_deleted_meanwhile(notes: Running) -> None:
+    tell(notes, DOCUMENTS, {"documents": [{"id": f"d{n}", "text": "x" * n, "metadata": {"n": n}} for n in range(5)]})
+    page = tell(notes, f"{DOCUMENTS}?limit=2")
+    assert page["data"] == [{"id": f"d{n}", "kind": "text", "metadata": {"n": n}, "num_chars": n} for n in (0, 1)]
+    tell(notes, f"{DOCUMENTS}/delete", {"ids": ["d1", "d2"]})
+    rest = tell(notes, f"{DOCUMENTS}?limit=2&after={page['next']}")
+    assert ([one["id"] for one in rest["data"]], rest["next"]) == (["d3", "d4"], None)
+    for asked in ("limit=0", "limit=x", "limit=1001", "after=-1", f"after={1 << 63}"):
+        status, message, param = refusal(notes, f"{DOCUMENTS}?{asked}")
+        assert (status, param) == (400, asked.partition("=")[0]), message
+
+
 def test_a_collection_is_made_and_deleted(server: Running, folder: Path) -> None:
     made = tell(server, ALL, {"name": "vectors", "vectors": "own", "dim": 2, "language": "german"})
     assert (made["vectors"], made["dim"], made["num_documents"]) == ("own", 2, 0)

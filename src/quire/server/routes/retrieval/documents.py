@@ -3,14 +3,16 @@
 What is answered with 200 is on the disk, and the next search sees it.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from quire.protocol.collections import (
+    MAX_LISTED,
     DeletedDocuments,
     DeleteDocumentsRequest,
     DocumentAnswer,
+    DocumentList,
     UpsertRequest,
     WrittenDocuments,
 )
@@ -44,6 +46,17 @@ async def uploaded(request: Request, name: str, document_id: str) -> Response:
     send it unasked, since browsers ask first for this method."""
     content = await request.body()
     return JsonAnswer(await in_time(request, answers.uploaded(call_of(request), name, document_id, content)))
+
+
+@router.get("/v1/collections/{name}/documents", **described(None, DocumentList))
+async def documents(
+    request: Request,
+    name: str,
+    limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = 100,
+    after: Annotated[int, Query(ge=0, lt=1 << 63)] = 0,
+) -> Response:
+    """What there is, in the order in which it came, without the texts; `next` is the `after` of the next page."""
+    return JsonAnswer(await in_time(request, answers.listed_documents(call_of(request), name, limit, after)))
 
 
 @router.post("/v1/collections/{name}/documents/delete", **described(DeleteDocumentsRequest, DeletedDocuments))

@@ -27,7 +27,7 @@ async def _ranked(call: Call, body: RerankRequest) -> RerankAnswer:
     retrieval = call.state.retrieval
     name, reranker = retrieval.models.reranker(body.model)
     num_chars = len(body.query) * len(body.documents) + sum(map(len, body.texts))
-    results, num_tokens = await retrieval.ask(call.caller, num_chars, partial(_results, reranker, body))
+    results, num_tokens = await retrieval.compute(call.caller, num_chars, partial(_results, reranker, body))
     call.state.metrics.count_reranked(len(body.documents))
     call.add_facts(num_prompt_tokens=num_tokens, user=body.user)
     usage: Any = {"prompt_tokens": num_tokens, "total_tokens": num_tokens}
