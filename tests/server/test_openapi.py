@@ -3,6 +3,8 @@
 What it cannot say is checked elsewhere: that a regex compiles, that a prompt fits the model, that fields fit together.
 """
 
+from typing import Any
+
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -17,6 +19,23 @@ CHECKS = [
     openapi_checks.content_type_conformance,
     openapi_checks.response_schema_conformance,
 ]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}], "max_tokens": 2}),
+        ("/v1/completions", {"prompt": "x", "max_tokens": 2}),
+        ("/v1/responses", {"input": "x", "max_output_tokens": 2}),
+        ("/v1/messages", {"messages": [{"role": "user", "content": "x"}], "max_tokens": 2}),
+    ],
+)
+def test_the_events_of_a_stream_are_what_the_document_says(tiny: Running, path: str, body: dict[str, Any]) -> None:
+    operation = schemathesis.openapi.from_url(f"{tiny.url}/openapi.json")[path]["POST"]
+    case = operation.Case(body={**body, "stream": True}, media_type="application/json")
+    response = case.call()
+    assert response.headers["content-type"] == ["text/event-stream; charset=utf-8"]
+    case.validate_response(response, checks=CHECKS)
 
 
 def test_what_the_document_says_is_so(tiny: Running, subtests: pytest.Subtests) -> None:

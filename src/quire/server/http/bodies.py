@@ -18,6 +18,12 @@ from quire.server.errors import ApiError
 LARGE_BYTES = 1 << 18
 """A longer body is read in a thread, so that streams do not wait for it."""
 
+_EVENT = {
+    "type": "object",
+    "description": "Each event of the stream; `data` is JSON, or [DONE] in the last one.",
+    "properties": {"data": {"type": "string"}, "event": {"type": "string"}},
+    "required": ["data"],
+}
 _REF = "#/components/schemas/{model}"
 
 
@@ -43,7 +49,7 @@ async def read_body(request: Request, kind: type[BodyT]) -> BodyT:
 def described(kind: type[Body] | None, answer: Any, error: Any = ErrorResponse) -> dict[str, Any]:
     """Arguments of a route that say in the OpenAPI document what it takes and gives."""
     can_stream = kind is not None and "stream" in kind.model_fields
-    content = {"content": {"text/event-stream": {"schema": {"type": "string"}}}} if can_stream else {}
+    content = {"content": {"text/event-stream": {"schema": _EVENT}}} if can_stream else {}
     said: dict[str, Any] = {
         "responses": {200: {"model": answer, **content}, "4XX": {"model": error}, "5XX": {"model": error}},
         "response_model": None,
