@@ -84,22 +84,18 @@ struct AttentionPacking {
     }
   }
 
-  // scores[r][j] = q[r] · key j, without packing
+  // scores[r][j] = q[r] · key j, without packing: a few keys are widened once for two rows.
   static QUIRE_INLINE void score_keys(const float* q, int64_t rows, const CacheRows<C>& keys, const CacheRows<C>& next,
                                       auto dim, float* scores) {
-    for (int64_t j = 0; j < keys.count; ++j) {
-      next.prefetch(j, dim);
-      for (int64_t r = 0; r < rows; ++r) {
-        auto acc = V::zero();
-        for_vectors<I>(dim, [&](int64_t i, auto n) {
-          acc = V::fma(load_n<I>(q + r * query_units(dim) + i, n), load_n<I>(keys.row[j] + i, n), acc);
-        });
-        scores[r * kKeyPanel + j] = V::sum(acc);
-      }
-    }
+    for_key_tiles(keys, next, dim, [&](int64_t j, const C* const(&row)[kTileKeys]) {
+      for_row_tiles<kTileRows>(rows, [&](auto height, int64_t r) {
+        score_tile<height()>(q + r * query_units(dim), row, dim, scores + r * kKeyPanel + j);
+      });
+    });
   }
 
-  // out[r] = out[r] · shrink[r] + Σ weights[r][j] · value j, without packing
+  // out[r] = out[r] · shrink[r] + Σ weights[r][j] · value j, without packing: a few values are widened once for two
+  // rows.
   static QUIRE_INLINE void add_values(const float* weights, const float* shrink, int64_t rows,
                                       const CacheRows<C>& values, const CacheRows<C>& next, auto dim, float* out,
                                       int64_t out_width) {
@@ -108,16 +104,77 @@ struct AttentionPacking {
         V::store(out + r * out_width + i, V::mul(V::load(out + r * out_width + i), V::set(shrink[r])));
       });
     }
-    for (int64_t j = 0; j < values.count; ++j) {
-      next.prefetch(j, dim);
-      for_vectors<I>(dim, [&](int64_t i, auto n) {
-        const auto value = load_n<I>(values.row[j] + i, n);
-        for (int64_t r = 0; r < rows; ++r) {
-          float* to = out + r * out_width + i;
-          V::store(to, V::fma(V::set(weights[r * kKeyPanel + j]), value, V::load(to)));
-        }
+    for_key_tiles(values, next, dim, [&](int64_t j, const C* const(&row)[kTileKeys]) {
+      for_row_tiles<kTileRows>(rows, [&](auto height, int64_t r) {
+        add_tile<height()>(weights + r * kKeyPanel + j, row, dim, out + r * out_width, out_width);
       });
+    });
+  }
+
+ private:
+  static constexpr int kTileRows = 2, kTileKeys = 4;
+  static_assert(kKeyPanel % kTileKeys == 0);
+
+  // body(j, rows of keys j to j + 3), where the last key stands in for those that do not exist.
+  static QUIRE_INLINE void for_key_tiles(const CacheRows<C>& keys, const CacheRows<C>& next, auto dim, auto&& body) {
+    for (int64_t j = 0; j < keys.count; j += kTileKeys) {
+      const C* row[kTileKeys];
+      for (int64_t k = 0; k < kTileKeys; ++k) {
+        row[k] = keys.row[std::min(j + k, keys.count - 1)];
+        next.prefetch(j + k, dim);
+      }
+      body(j, row);
     }
+  }
+
+  template <int kRows>
+  static QUIRE_INLINE void score_tile(const float* q, const C* const (&row)[kTileKeys], auto dim, float* scores) {
+    typename V::F acc[kRows][kTileKeys];
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+      for (int k = 0; k < kTileKeys; ++k) acc[r][k] = V::zero();
+    }
+    for_vectors<I>(dim, [&](int64_t i, auto n) __attribute__((always_inline)) {
+      typename V::F key[kTileKeys];
+#pragma GCC unroll 8
+      for (int k = 0; k < kTileKeys; ++k) key[k] = load_n<I>(row[k] + i, n);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        const auto query = load_n<I>(q + r * query_units(dim) + i, n);
+#pragma GCC unroll 8
+        for (int k = 0; k < kTileKeys; ++k) acc[r][k] = V::fma(query, key[k], acc[r][k]);
+      }
+    });
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+      for (int k = 0; k < kTileKeys; ++k) scores[r * kKeyPanel + k] = V::sum(acc[r][k]);
+    }
+  }
+
+  // The weights of keys that do not exist are 0.
+  template <int kRows>
+  static QUIRE_INLINE void add_tile(const float* weights, const C* const (&row)[kTileKeys], auto dim, float* out,
+                                    int64_t out_width) {
+    typename V::F weight[kRows][kTileKeys];
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+      for (int k = 0; k < kTileKeys; ++k) weight[r][k] = V::set(weights[r * kKeyPanel + k]);
+    }
+    for_vectors<I>(dim, [&](int64_t i, auto n) __attribute__((always_inline)) {
+      typename V::F value[kTileKeys];
+#pragma GCC unroll 8
+      for (int k = 0; k < kTileKeys; ++k) value[k] = load_n<I>(row[k] + i, n);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        auto sum = V::load(out + r * out_width + i);
+#pragma GCC unroll 8
+        for (int k = 0; k < kTileKeys; ++k) sum = V::fma(weight[r][k], value[k], sum);
+        V::store(out + r * out_width + i, sum);
+      }
+    });
   }
 };
 

@@ -212,7 +212,14 @@ def _product_case(product: Product, shape: str, inputs: int, outputs: int, rows:
 
 def _attention_cases(quick: bool) -> list[Case]:
     """(sequences, tokens each, of them new, tokens of a shared prefix)"""
-    batches = [(1, 1024, 1, 0), (16, 1024, 1, 0), (16, 1088, 1, 1024), (1, 1024, 1024, 0), (1, 4096, 512, 0)]
+    batches = [
+        (1, 1024, 1, 0),
+        (16, 1024, 1, 0),
+        (16, 1088, 1, 1024),
+        (16, 4096, 1, 0),
+        (1, 1024, 1024, 0),
+        (1, 4096, 512, 0),
+    ]
     found = []
     for num_seqs, context, new, shared in batches[:1] if quick else batches:
         params = {"seqs": num_seqs, "context": context, "new": new, "shared": shared}
