@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bindings/retrieval.h"
+#include "bindings/text_view.h"
 #include "retrieval/count_min.h"
 #include "retrieval/errors.h"
 
@@ -33,12 +34,7 @@ Key view_integer(const int64_t* integer) {
 
 // A view of a Python key, valid while the key lives; an integer is kept in `integer`.
 Key view_key(PyObject* key, int64_t* integer) {
-  Py_ssize_t size = 0;
-  if (PyUnicode_Check(key)) {
-    const char* text = PyUnicode_AsUTF8AndSize(key, &size);
-    if (text == nullptr) throw nb::python_error();
-    return {{text, static_cast<size_t>(size)}, KeyKind::kText};
-  }
+  if (PyUnicode_Check(key)) return {view_utf8(key), KeyKind::kText};
   if (PyBytes_Check(key)) {
     return {{PyBytes_AS_STRING(key), static_cast<size_t>(PyBytes_GET_SIZE(key))}, KeyKind::kBytes};
   }

@@ -5,6 +5,7 @@
 
 #include "bindings/retrieval.h"
 #include "bindings/retrieval_arrays.h"
+#include "bindings/text_view.h"
 #include "retrieval/errors.h"
 #include "retrieval/inverted_index.h"
 
@@ -17,10 +18,7 @@ std::string_view view_text(nb::handle text) {
   if (!PyUnicode_Check(text.ptr())) {
     throw InvalidInput(std::string("a text is of type ") + Py_TYPE(text.ptr())->tp_name + "; allowed: str");
   }
-  Py_ssize_t size = 0;
-  const char* data = PyUnicode_AsUTF8AndSize(text.ptr(), &size);
-  if (data == nullptr) throw nb::python_error();
-  return {data, static_cast<size_t>(size)};
+  return view_utf8(text.ptr());
 }
 
 std::vector<std::string_view> view_texts(nb::handle texts) {

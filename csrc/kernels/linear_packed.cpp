@@ -38,6 +38,12 @@ void linear_packed(const LinearPacked& args) {
   const int64_t bands = args.shape.bands(), height = rows_per_block(args.shape, args.rows);
   const int64_t blocks = (args.rows + height - 1) / height;
   with_isa([&](auto isa) {
+    if (blocks == 1) {  // every thread reads one run of memory
+      return parallel_ranges(bands, 1, [&](int64_t first, int64_t last) {
+        std::byte* scratch = thread_scratch(packed_rows_bytes<isa()>(args.shape, args.rows));
+        for (int64_t i = first; i < last; ++i) linear_packed_band<isa()>(args, i, 0, args.rows, scratch);
+      });
+    }
     parallel_items(bands * blocks, [&](int64_t i) {
       const int64_t begin = i / bands * height, end = std::min(begin + height, args.rows);
       std::byte* scratch = thread_scratch(packed_rows_bytes<isa()>(args.shape, end - begin));

@@ -4,8 +4,9 @@
 //     data: [bands of 64 outputs][strips][inputs / depth][strip columns] units, zeros where outputs or inputs end
 //
 // A unit is what one lane of the machine multiplies at a time (panel.h): two bfloat16 where there is AVX512-BF16 and
-// the weights are bfloat16, one float32 else. A strip is as wide as a register tile, so that a tile reads it in order.
-// The layout is that of the instruction set that packed it; it is never kept on disk.
+// the activations are bfloat16, one float32 else. Weights of 16 bits stay so in memory and are widened where they are
+// loaded: a short text is bound by reading them. A strip is as wide as a register tile, so that a tile reads it in
+// order. The layout is that of the instruction set that packed it; it is never kept on disk.
 
 #pragma once
 
@@ -22,14 +23,15 @@ constexpr int64_t kBandOutputs = 64;
 struct PackedShape {
   int64_t inputs;
   int64_t outputs;
-  DType dtype;  // of weights and activations
+  DType dtype;   // of activations
+  DType stored;  // of the packed weights: dtype, or a narrower one where that is float32
 
   int64_t bands() const { return (outputs + kBandOutputs - 1) / kBandOutputs; }
 };
 
 int64_t packed_linear_bytes(const PackedShape& shape);
 
-// weight: [outputs, inputs], contiguous.
+// weight: [outputs, inputs] of shape.dtype, contiguous.
 void pack_linear(const PackedShape& shape, const void* weight, std::byte* data);
 
 struct LinearPacked {

@@ -11,9 +11,31 @@
 
 namespace quire {
 
-// How weights and activations of T multiply on I: as they are, or widened to float.
-template <Isa I, class T>
-using PackedOps = PanelOps<I, std::conditional_t<I == Isa::kAvx512 && std::is_same_v<T, BFloat16>, BFloat16, float>>;
+// How activations of T and packed weights of W multiply on I: widened to float, or as they are.
+template <Isa I, class T, class W>
+struct PackedOps : PanelOps<I, float> {
+  using Stored = W;  // a unit in memory
+  using StoredElement = W;
+  static QUIRE_INLINE auto load(const W* p) { return Simd<I>::load(p); }
+};
+template <Isa I>
+  requires(I == Isa::kAvx512)
+struct PackedOps<I, BFloat16, BFloat16> : PanelOps<I, BFloat16> {
+  using Stored = typename PanelOps<I, BFloat16>::Unit;
+  using StoredElement = BFloat16;
+};
+
+// body(T{}, W{}) with the C++ types of activations and packed weights.
+template <class Body>
+QUIRE_INLINE void with_types(const PackedShape& shape, Body&& body) {
+  with_dtype(shape.dtype, [&]<class T>(T) {
+    if constexpr (std::is_same_v<T, float>) {
+      with_dtype(shape.stored, [&]<class W>(W) { body(T{}, W{}); });
+    } else {
+      body(T{}, T{});
+    }
+  });
+}
 
 template <Isa I>
 constexpr int64_t kStripColumns = RegisterTile<I>::kVectors * Simd<I>::kWidth;
@@ -26,18 +48,18 @@ constexpr int64_t num_steps(int64_t inputs) {
 template <Isa I>
 int64_t packed_band_bytes(const PackedShape& shape) {
   int64_t bytes = 0;
-  with_dtype(shape.dtype, [&]<class T>(T) {
-    using Ops = PackedOps<I, T>;
-    bytes = num_steps<Ops>(shape.inputs) * kBandOutputs * sizeof(typename Ops::Unit);
+  with_types(shape, [&]<class T, class W>(T, W) {
+    using Ops = PackedOps<I, T, W>;
+    bytes = num_steps<Ops>(shape.inputs) * kBandOutputs * sizeof(typename Ops::Stored);
   });
   return bytes;
 }
 
 template <Isa I>
 void pack_linear_band(const PackedShape& shape, const void* weight, std::byte* data, int64_t band) {
-  with_dtype(shape.dtype, [&]<class T>(T) {
-    using Ops = PackedOps<I, T>;
-    using Element = typename Ops::Element;
+  with_types(shape, [&]<class T, class W>(T, W) {
+    using Ops = PackedOps<I, T, W>;
+    using Element = typename Ops::StoredElement;
     const int64_t steps = num_steps<Ops>(shape.inputs);
     auto* to = reinterpret_cast<Element*>(data + band * packed_band_bytes<I>(shape));
     for (int64_t first = 0; first < kBandOutputs; first += kStripColumns<I>) {
@@ -64,8 +86,8 @@ constexpr bool is_in_place(int64_t inputs) {
 template <Isa I>
 int64_t packed_rows_bytes(const PackedShape& shape, int64_t rows) {
   int64_t bytes = 0;
-  with_dtype(shape.dtype, [&]<class T>(T) {
-    using Ops = PackedOps<I, T>;
+  with_types(shape, [&]<class T, class W>(T, W) {
+    using Ops = PackedOps<I, T, W>;
     if (!is_in_place<Ops, T>(shape.inputs)) {
       bytes = rows * num_steps<Ops>(shape.inputs) * sizeof(typename Ops::Unit);
     }
@@ -89,6 +111,23 @@ QUIRE_INLINE const typename Ops::Unit* rows_as_units(const LinearPacked& args, i
   return reinterpret_cast<const typename Ops::Unit*>(scratch);
 }
 
+// `ahead`, of which each step fetches the next `ahead_bytes`, is the strip to come: memory works while tiles multiply.
+template <class Ops, int kRows, int kVectors, class Acc>
+QUIRE_INLINE void multiply_strip_fetching(const typename Ops::Unit* a, int64_t a_stride, const typename Ops::Stored* b,
+                                          int64_t steps, Acc (&acc)[kRows][kVectors], const std::byte* ahead,
+                                          int64_t ahead_bytes) {
+  constexpr int kWidth = Ops::V::kWidth;
+  for (int64_t s = 0; s < steps; ++s, b += kVectors * kWidth, ahead += ahead_bytes) {
+    __builtin_prefetch(ahead, 0, 2);
+    decltype(Ops::load(b)) column[kVectors];
+    for (int n = 0; n < kVectors; ++n) column[n] = Ops::load(b + n * kWidth);
+    for (int r = 0; r < kRows; ++r) {
+      const auto row = Ops::broadcast(a + r * a_stride + s);
+      for (int n = 0; n < kVectors; ++n) acc[r][n] = Ops::dot(acc[r][n], row, column[n]);
+    }
+  }
+}
+
 // A tile of sums on its way out: bias, nonlinearity, rounding. A function of its own, because the constants of a
 // nonlinearity, hoisted out of the loop over tiles, would take registers from the products.
 template <Isa I, class T>
@@ -108,19 +147,24 @@ __attribute__((noinline)) void write_tile(const LinearPacked& args, const float*
   });
 }
 
-template <Isa I, class T>
+template <Isa I, class T, class W>
 void multiply_band(const LinearPacked& args, int64_t band, int64_t begin, int64_t end, std::byte* scratch) {
   using V = Simd<I>;
-  using Ops = PackedOps<I, T>;
+  using Ops = PackedOps<I, T, W>;
   constexpr int kVectors = RegisterTile<I>::kVectors;
+  using Stored = typename Ops::Stored;
   const int64_t steps = num_steps<Ops>(args.shape.inputs);
+  const int64_t tiles = (end - begin + RegisterTile<I>::kRows - 1) / RegisterTile<I>::kRows;
+  const int64_t ahead_bytes = (kStripColumns<I> * static_cast<int64_t>(sizeof(Stored)) + tiles - 1) / tiles;
   const auto* a = rows_as_units<I, T, Ops>(args, begin, end, scratch);
-  const auto* b = reinterpret_cast<const typename Ops::Unit*>(args.data + band * packed_band_bytes<I>(args.shape));
+  const auto* b = reinterpret_cast<const Stored*>(args.data + band * packed_band_bytes<I>(args.shape));
   for (int64_t column = 0; column < kBandOutputs; column += kStripColumns<I>) {
+    const auto* ahead = reinterpret_cast<const std::byte*>(b + (column + kStripColumns<I>)*steps);
     for_row_tiles<RegisterTile<I>::kRows>(end - begin, [&](auto height, int64_t r) {
       typename Ops::Acc acc[height()][kVectors];
       for (auto& row : acc) std::fill_n(row, kVectors, Ops::V::zero());
-      multiply_strip<Ops>(a + r * steps, steps, b + column * steps, steps, acc);
+      multiply_strip_fetching<Ops>(a + r * steps, steps, b + column * steps, steps, acc, ahead, ahead_bytes);
+      ahead += steps * ahead_bytes;
       alignas(64) float sums[height()][kStripColumns<I>];
       for (int i = 0; i < height(); ++i) {
         for (int n = 0; n < kVectors; ++n) V::store(sums[i] + n * V::kWidth, acc[i][n]);
@@ -132,7 +176,7 @@ void multiply_band(const LinearPacked& args, int64_t band, int64_t begin, int64_
 
 template <Isa I>
 void linear_packed_band(const LinearPacked& args, int64_t band, int64_t begin, int64_t end, std::byte* scratch) {
-  with_dtype(args.shape.dtype, [&]<class T>(T) { multiply_band<I, T>(args, band, begin, end, scratch); });
+  with_types(args.shape, [&]<class T, class W>(T, W) { multiply_band<I, T, W>(args, band, begin, end, scratch); });
 }
 
 }  // namespace quire

@@ -42,7 +42,7 @@ uint32_t Hnsw::copy_row(const Hnsw& from, uint32_t slot) {
   return copy;
 }
 
-// Gives `fresh` the links of this graph. Dead neighbours make room for the most diverse of their own neighbours.
+// Gives `fresh` the links of this graph. Dead neighbours make room for others that are near.
 void Hnsw::mend_into(Hnsw& fresh, std::span<const uint32_t> new_slots, int num_threads) const {
   parallel_items(
       static_cast<int64_t>(new_slots.size()),
@@ -77,12 +77,12 @@ std::vector<uint32_t> Hnsw::mended_links(uint32_t slot, int level, WalkState& st
     return slots;
   };
   const auto is_dead = [&](uint32_t of) { return !graph_->node(of).is_live(); };
+  const std::vector<uint32_t> old = links_of(slot);
   std::vector<uint32_t> kept, beyond;
-  for (const uint32_t neighbour : links_of(slot)) {
-    if (!is_dead(neighbour)) {
-      kept.push_back(neighbour);
-      continue;
-    }
+  std::remove_copy_if(old.begin(), old.end(), std::back_inserter(kept), is_dead);
+  if (kept.size() == old.size()) return kept;
+  // Also the neighbours of those that stay: a dead one may have kept some of them from being linked to.
+  for (const uint32_t neighbour : old) {
     const std::vector<uint32_t> next = links_of(neighbour);
     beyond.insert(beyond.end(), next.begin(), next.end());
   }

@@ -140,6 +140,8 @@ std::unique_ptr<Hnsw> Hnsw::load(const std::string& path) {
   auto file = std::make_shared<MappedFile>(path);
   Header header;
   check_header(*file, header);
+  const Table& last_checked = header.tables[kNumCheckedAtLoad - 1];
+  file->will_read(header.tables[0].offset, last_checked.offset + last_checked.num_rows * last_checked.row_bytes);
   check_tables(*file, header, kNumCheckedAtLoad);
   auto index = std::make_unique<Hnsw>(header.options);
   const auto at = [&](int table) { return file->data() + header.tables[table].offset; };

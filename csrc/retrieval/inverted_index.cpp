@@ -83,11 +83,12 @@ void InvertedIndex::add(std::span<const int64_t> ids, std::span<const std::strin
   const std::lock_guard writer(writer_);
   check_ids(ids, texts.size(), replaces);
   add_batches(ids, replaces, [&](size_t begin, std::vector<std::vector<Occurrence>>& batch) {
+    std::vector<std::string_view> words;
     for (size_t i = 0; i < batch.size(); ++i) {
-      const auto add = [&](std::string_view word) {
-        batch[i].push_back(occurrence(words_.intern(word), batch[i].size()));
-      };
-      splitter_.split(texts[begin + i], add);
+      words.clear();
+      splitter_.split(texts[begin + i], [&](std::string_view word) { words.push_back(word); });
+      batch[i].reserve(words.size());
+      words_.intern_all(words, [&](uint32_t word) { batch[i].push_back(occurrence(word, batch[i].size())); });
     }
     try {
       normalise_new_words(normalise);
@@ -147,7 +148,9 @@ void InvertedIndex::append(int64_t id, std::vector<Occurrence>& terms) {
   total_length_ += terms.size();
   ids_.set(id, slot);
   const Bm25 scorer = this->scorer();
+  for (const Occurrence each : terms) __builtin_prefetch(&lists_[term_of(each)], 1);
   std::sort(terms.begin(), terms.end());
+  for (const Occurrence each : terms) lists_[term_of(each)].prefetch();
   for (size_t begin = 0, end; begin < terms.size(); begin = end) {
     const uint32_t term = term_of(terms[begin]);
     for (end = begin; end < terms.size() && term_of(terms[end]) == term;) ++end;

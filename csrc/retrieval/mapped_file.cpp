@@ -26,6 +26,12 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   data_ = static_cast<uint8_t*>(data);
 }
 
+void MappedFile::will_read(uint64_t begin, uint64_t end) const {
+  const auto page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  begin -= begin % page;
+  ::madvise(data_ + begin, end - begin, MADV_WILLNEED);
+}
+
 MappedFile::~MappedFile() { ::munmap(data_, size_); }
 
 }  // namespace quire::retrieval

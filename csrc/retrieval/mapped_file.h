@@ -19,6 +19,8 @@ class MappedFile {
   uint8_t* data() const { return data_; }
   size_t size() const { return size_; }
   const std::string& path() const { return path_; }
+  // Bytes [begin, end) are read soon: the system may fetch them at once instead of page by page.
+  void will_read(uint64_t begin, uint64_t end) const;
 
  private:
   std::string path_;

@@ -33,27 +33,28 @@ void pack_quarter(const uint32_t* values, uint32_t width, Buffer<uint8_t>& out) 
 }
 
 // The tightest of the bounds that split a block by frequency: the rarer ones with their shortest document, and all
-// the others with theirs.
+// the others with theirs. Frequencies from kSplits on stay together.
 ImpactBound bound_block(const uint32_t* documents, const uint32_t* frequencies, const uint32_t* lengths,
                         const Impact& part) {
-  struct Pair {
-    uint32_t frequency, length;
-  };
-  std::array<Pair, kPostingBlock> pairs;
-  for (uint32_t i = 0; i < kPostingBlock; ++i) pairs[i] = {frequencies[i], lengths[documents[i]]};
-  std::sort(pairs.begin(), pairs.end(), [](const Pair& a, const Pair& b) { return a.frequency < b.frequency; });
-  std::array<uint32_t, kPostingBlock + 1> shortest_from;
-  shortest_from[kPostingBlock] = UINT32_MAX;
-  for (uint32_t i = kPostingBlock; i-- > 0;) shortest_from[i] = std::min(shortest_from[i + 1], pairs[i].length);
-  const uint32_t greatest = pairs.back().frequency;
+  constexpr uint32_t kSplits = 32;
+  std::array<uint32_t, kSplits + 2> shortest_with, shortest_from;  // by frequency
+  shortest_with.fill(UINT32_MAX);
+  uint32_t greatest = 0;
+  for (uint32_t i = 0; i < kPostingBlock; ++i) {
+    uint32_t& shortest = shortest_with[std::min(frequencies[i], kSplits)];
+    shortest = std::min(shortest, lengths[documents[i]]);
+    greatest = std::max(greatest, frequencies[i]);
+  }
+  const uint32_t last = std::min(greatest, kSplits);
+  shortest_from[last + 1] = UINT32_MAX;
+  for (uint32_t f = last; f > 0; --f) shortest_from[f] = std::min(shortest_from[f + 1], shortest_with[f]);
   ImpactBound best{};
   float least = INFINITY;
-  uint32_t shortest = UINT32_MAX;
-  for (uint32_t i = 0; i < kPostingBlock; ++i) {
-    shortest = std::min(shortest, pairs[i].length);
-    if (i + 1 < kPostingBlock && pairs[i + 1].frequency == pairs[i].frequency) continue;
-    const ImpactBound bound{{at_most_uint16(pairs[i].frequency), at_most_uint16(greatest)},
-                            {at_most_uint16(shortest), at_most_uint16(shortest_from[i + 1])}};
+  for (uint32_t f = 1, shortest = UINT32_MAX; f <= last; ++f) {
+    if (shortest_with[f] == UINT32_MAX) continue;
+    shortest = std::min(shortest, shortest_with[f]);
+    const ImpactBound bound{{at_most_uint16(f == last ? greatest : f), at_most_uint16(greatest)},
+                            {at_most_uint16(shortest), at_most_uint16(shortest_from[f + 1])}};
     const float value = bound(part);
     if (value < least) best = bound, least = value;
   }

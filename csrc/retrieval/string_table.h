@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "retrieval/buffer.h"
@@ -31,17 +32,22 @@ class StringTable {
   }
 
   // The number of `string`, which is new where it equals the size of before.
-  uint32_t intern(std::string_view string) {
-    if (size() * 2 >= places_.size()) grow();
-    const uint32_t hashed = hash(string);
-    uint32_t& number = places_[place_of(string, hashed)];
-    if (number != kEmpty) return number;
-    arena_.truncate(ends_[size()]);  // what an earlier call left that ran out of memory here
-    ends_.truncate(size() + 1);
-    arena_.append(string.data(), string.size());
-    ends_.push_back(arena_.size());
-    hashes_.push_back(hashed);
-    return number = size() - 1;
+  uint32_t intern(std::string_view string) { return intern(string, hash(string)); }
+
+  // emit(number) for each string in its order; places of those to come are fetched meanwhile.
+  template <class Emit>
+  void intern_all(std::span<const std::string_view> strings, const Emit& emit) {
+    constexpr size_t kAhead = 8;
+    uint32_t hashes[kAhead];
+    const auto fetch = [&](size_t i) {
+      hashes[i % kAhead] = hash(strings[i]);
+      if (!places_.empty()) __builtin_prefetch(&places_[hashes[i % kAhead] & (places_.size() - 1)]);
+    };
+    for (size_t i = 0; i < std::min(kAhead, strings.size()); ++i) fetch(i);
+    for (size_t i = 0; i < strings.size(); ++i) {
+      emit(intern(strings[i], hashes[i % kAhead]));
+      if (i + kAhead < strings.size()) fetch(i + kAhead);
+    }
   }
 
   // Four tables, and the same read back in place.
@@ -69,6 +75,18 @@ class StringTable {
 
  private:
   static constexpr uint32_t kEmpty = 0xffffffff;
+
+  uint32_t intern(std::string_view string, uint32_t hashed) {
+    if (size() * 2 >= places_.size()) grow();
+    uint32_t& number = places_[place_of(string, hashed)];
+    if (number != kEmpty) return number;
+    arena_.truncate(ends_[size()]);  // what an earlier call left that ran out of memory here
+    ends_.truncate(size() + 1);
+    arena_.append(string.data(), string.size());
+    ends_.push_back(arena_.size());
+    hashes_.push_back(hashed);
+    return number = size() - 1;
+  }
 
   static uint32_t hash(std::string_view string) {
     return static_cast<uint32_t>(hash_bytes(string.data(), string.size(), 0));

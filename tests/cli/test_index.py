@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from quire.cli.app import app
+from quire.retrieval.collection import Collection
 
 FILES = {
     "notes/owl.md": "# Owls\n\nThe owl went to sea in a beautiful boat.",
@@ -95,6 +96,24 @@ def test_documents_go_by_file_or_by_id(tmp_path) -> None:
     gone = as_json("index", "rm", "notes/owl.md", str(tmp_path / "notes/page.html"), "x", "-c", "n")
     assert gone == {"num_deleted": 2}
     assert as_json("search", "boat", "-c", "n") == []
+
+
+def test_documents_whose_file_is_gone_are_pruned(tmp_path) -> None:
+    index("notes")
+    with Collection.open("n", embedder=None) as opened:
+        opened.add([{"id": str(tmp_path / "never"), "text": "a boat of another kind"}])
+    (tmp_path / "notes/owl.md").unlink()
+    (tmp_path / "notes/page.html").unlink()
+    gone = [str(tmp_path / "notes" / name) for name in ("owl.md", "page.html")]
+    dry = as_json("index", "prune", "-c", "n", "--dry-run")
+    assert (dry["num_deleted"], sorted(dry["without_file"])) == (0, gone)
+    told = quire("index", "prune", "-c", "n", "--dry-run")
+    assert told.endswith("2 documents without a file would be deleted\n")
+    assert sorted(told.splitlines()[:2]) == gone
+    assert index("notes", "--prune")["num_deleted"] == 2
+    assert quire("index", "prune", "-c", "n") == "0 documents without a file deleted\n"
+    assert as_json("index", "stats", "-c", "n")["num_documents"] == 2
+    assert [hit["document_id"] for hit in as_json("search", "boat", "-c", "n")] == [str(tmp_path / "never")]
 
 
 def test_collections_are_listed_looked_after_and_deleted(home) -> None:

@@ -32,6 +32,15 @@ def test_linear_packed(isa: str, dtype: torch.dtype, size: tuple[int, int, int])
         close(kernels.linear_packed(x, packed, bias, kind), expected)
 
 
+@pytest.mark.parametrize("stored", [torch.bfloat16, torch.float16])
+def test_linear_packed_of_float32_with_weights_in_fewer_bits(isa: str, stored: torch.dtype) -> None:
+    torch.manual_seed(0)
+    x, weight, bias = torch.randn(13, 70), torch.randn(85, 70), torch.randn(85)
+    packed = kernels.pack_linear(weight, stored)
+    assert packed.data.nbytes == kernels.pack_linear(weight).data.nbytes // 2
+    close(kernels.linear_packed(x, packed, bias), x.double() @ weight.to(stored).double().T + bias.double(), 10)
+
+
 def test_a_row_of_a_packed_product_depends_on_no_other(isa: str) -> None:
     torch.manual_seed(0)
     x, packed = torch.randn(200, 96), kernels.pack_linear(torch.randn(70, 96))
@@ -52,6 +61,8 @@ def test_a_packed_weight_refuses_another_format_or_width() -> None:
         kernels.linear_packed(torch.randn(2, 3), packed)
     with pytest.raises(ValueError, match="contiguous matrix"):
         kernels.pack_linear(torch.randn(4, 5).T)
+    with pytest.raises(ValueError, match=r"stored is torch\.float16; of torch\.bfloat16"):
+        kernels.pack_linear(torch.randn(4, 5).bfloat16(), torch.float16)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

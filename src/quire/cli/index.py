@@ -1,7 +1,7 @@
 """`quire index`: files and folders into a collection, and out of it again.
 
 `quire index PATH…` is `quire index add PATH…`. A file is a document whose id is its full path, so indexing a folder
-again does only what changed.
+again does only what changed, and documents whose file is not there any more can be told from others.
 """
 
 import json
@@ -51,6 +51,7 @@ def add(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Files, or folders with all that is in them.")],
     collection: Name,
     embedder: EmbedderName = "default",
+    is_pruning: Annotated[bool, typer.Option("--prune", help="Then delete documents whose file is gone.")] = False,
     progress: NoProgress = True,
     as_json: AsJson = False,
 ) -> None:
@@ -64,12 +65,15 @@ def add(
     skipped: dict[str, str] = {}
     with open_for_writing(collection, embedder) as opened:
         written = _write(opened, files, skipped, progress=progress)
+        deleted = {"num_deleted": opened.delete(without_file(opened))} if is_pruning else {}
     if as_json:
-        print(json.dumps({"collection": collection, **asdict(written), "skipped": skipped}, ensure_ascii=False))
+        told = {"collection": collection, **asdict(written), **deleted, "skipped": skipped}
+        print(json.dumps(told, ensure_ascii=False))
     else:
         print(
             f"{collection}: {written.num_added:,} files added, {written.num_updated:,} updated, "
             f"{written.num_unchanged:,} unchanged; {written.num_chunks:,} passages indexed"
+            + "".join(f"; {count:,} documents without a file deleted" for count in deleted.values())
         )
         for path, why in skipped.items():
             print(f"skipped {path}: {why}", file=sys.stderr)
@@ -91,6 +95,26 @@ def rm(
     print(json.dumps({"num_deleted": count}) if as_json else f"{count:,} of {len(ids):,} deleted")
 
 
+@app.command(cls=GroupedCommand)
+def prune(
+    collection: Name,
+    is_dry_run: Annotated[bool, typer.Option("--dry-run", help="Only name them.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete the documents whose file is not there any more, and name them."""
+    from quire.retrieval.collection import Collection
+
+    with Collection.open(collection, create=False, embedder=None, read_only=is_dry_run) as opened:
+        gone = without_file(opened)
+        if not is_dry_run:
+            opened.delete(gone)
+    if as_json:
+        print(json.dumps({"num_deleted": 0 if is_dry_run else len(gone), "without_file": gone}, ensure_ascii=False))
+    else:
+        said = "would be deleted" if is_dry_run else "deleted"
+        print(*gone, f"{len(gone):,} documents without a file {said}", sep="\n")
+
+
 app.command("list", cls=GroupedCommand)(collection_list)
 app.command(cls=GroupedCommand)(stats)
 app.command(cls=GroupedCommand)(verify)
@@ -101,6 +125,12 @@ def open_for_writing(name: str, embedder: str) -> "Collection":
     from quire.retrieval.collection import Collection
 
     return Collection.open(name, embedder=None if embedder == "none" else embedder, chunker=Chunker())
+
+
+def without_file(opened: "Collection") -> list[str]:
+    """The ids of documents that were files and are none any more; documents that were added otherwise stay."""
+    gone = (each for each in opened.ids() if Path(each).is_absolute() and not Path(each).exists())
+    return [each for each in gone if (document := opened.get(each)) and _metadata(Path(each)) == document["metadata"]]
 
 
 def _write(opened: "Collection", files: Sequence[Path], skipped: dict[str, str], *, progress: bool) -> "Written":
@@ -126,5 +156,8 @@ def _documents(files: Iterable[Path], skipped: dict[str, str]) -> "Iterator[Docu
         except InvalidRequestError as error:
             skipped[str(path)] = str(error)
         else:
-            metadata = {"path": str(path), "name": path.name, "folder": str(path.parent)}
-            yield {"id": str(path), "text": found.text, "kind": found.kind, "metadata": metadata}
+            yield {"id": str(path), "text": found.text, "kind": found.kind, "metadata": _metadata(path)}
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    return {"path": str(path), "name": path.name, "folder": str(path.parent)}

@@ -20,6 +20,7 @@ from quire.kernels.cpu import (
     store_kv,
 )
 from quire.kernels.encoder import (
+    FASTEST_STORED,
     Nonlinearity,
     PackedWeight,
     encoder_attention,
@@ -44,6 +45,7 @@ from quire.kernels.quantized import (
 from quire.kernels.sampling import draw_tokens_
 
 __all__ = [
+    "FASTEST_STORED",
     "INT4_GROUP",
     "AttentionLayout",
     "AttentionPlans",

@@ -13,6 +13,7 @@ import torch  # before quire._native, so that both use torch's OpenMP runtime
 from torch import Tensor
 
 from quire import _native
+from quire.kernels.capture import empty_result
 from quire.kernels.cpu import DTYPE_CODES, address_of_vector, check_matrix, shown
 
 Nonlinearity: TypeAlias = Literal["none", "gelu", "gelu_tanh", "relu"]
@@ -24,6 +25,10 @@ def fastest_dtype() -> torch.dtype:
     return torch.bfloat16 if _native.isa() == "avx512" else torch.float32
 
 
+FASTEST_STORED = torch.bfloat16
+"""The format of packed weights that is fastest on every machine: reading them is what a short text waits for."""
+
+
 @dataclass(frozen=True, slots=True)
 class PackedWeight:
     """Weights [outputs, inputs] in the layout of the instruction set in use (csrc/kernels/linear_packed.h). It is of
@@ -32,18 +37,24 @@ class PackedWeight:
     data: Tensor  # uint8
     outputs: int
     inputs: int
-    dtype: torch.dtype
+    dtype: torch.dtype  # of what it is multiplied with
+    stored: torch.dtype
 
 
-def pack_linear(weight_NK: Tensor) -> PackedWeight:
-    """All threads work on it."""
+def pack_linear(weight_NK: Tensor, stored: torch.dtype | None = None) -> PackedWeight:
+    """All threads work on it. `stored` rounds float32 weights to fewer bits; what they are multiplied with and the sums
+    stay float32. None: as they are."""
     if weight_NK.dim() != 2 or weight_NK.dtype not in DTYPE_CODES or not weight_NK.is_contiguous():
         raise ValueError(f"weight is {shown(weight_NK)}; it must be a contiguous matrix of {', '.join(_dtypes())}.")
+    dtype = weight_NK.dtype
+    stored = stored or dtype
+    if stored not in DTYPE_CODES or (stored is not dtype and dtype is not torch.float32):
+        raise ValueError(f"stored is {stored}; of {dtype} weights it must be {dtype}, or any where they are float32.")
     outputs, inputs = weight_NK.shape
-    code = DTYPE_CODES[weight_NK.dtype]
-    data = torch.empty(_native.packed_linear_bytes(inputs, outputs, code), dtype=torch.uint8)
-    _native.pack_linear(weight_NK.data_ptr(), data.data_ptr(), inputs, outputs, code)
-    return PackedWeight(data, outputs, inputs, weight_NK.dtype)
+    codes = (DTYPE_CODES[dtype], DTYPE_CODES[stored])
+    data = torch.empty(_native.packed_linear_bytes(inputs, outputs, *codes), dtype=torch.uint8)
+    _native.pack_linear(weight_NK.data_ptr(), data.data_ptr(), inputs, outputs, *codes)
+    return PackedWeight(data, outputs, inputs, dtype, stored)
 
 
 def linear_packed(
@@ -53,7 +64,7 @@ def linear_packed(
     rows = check_matrix(x_TK, weight.inputs)
     if x_TK.dtype is not weight.dtype:
         raise ValueError(f"x is {shown(x_TK)}; the weight was packed from {weight.dtype}, and x must be of it too.")
-    out_TN = x_TK.new_empty((*x_TK.shape[:-1], weight.outputs))
+    out_TN = empty_result((*x_TK.shape[:-1], weight.outputs), x_TK.dtype)
     _native.linear_packed(
         x_TK.data_ptr(),
         weight.data.data_ptr(),
@@ -64,6 +75,7 @@ def linear_packed(
         weight.outputs,
         _CODES[nonlinearity],
         DTYPE_CODES[x_TK.dtype],
+        DTYPE_CODES[weight.stored],
     )
     return out_TN
 
@@ -85,7 +97,7 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float, residual: Te
         residual.shape != x.shape or residual.dtype is not x.dtype or not residual.is_contiguous()
     ):
         raise ValueError(f"residual is {shown(residual)}; it must be like x, {shown(x)}, and contiguous.")
-    out = torch.empty_like(x)
+    out = empty_result(x.shape, x.dtype)
     _native.layer_norm(
         x.data_ptr(),
         0 if residual is None else residual.data_ptr(),
@@ -121,7 +133,7 @@ def encoder_attention(q_THE: Tensor, k_THE: Tensor, v_THE: Tensor, starts_S: Ten
         raise ValueError(f"starts is {shown(starts_S)}; it must be torch.int32, contiguous, one longer than sequences.")
     if not scale > 0:
         raise ValueError(f"scale is {scale}; allowed: above 0.")
-    out_THE = q_THE.new_empty(q_THE.shape)
+    out_THE = empty_result(q_THE.shape, q_THE.dtype)
     _native.encoder_attention(
         q_THE.data_ptr(),
         k_THE.data_ptr(),

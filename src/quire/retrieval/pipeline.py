@@ -19,7 +19,7 @@ from quire.retrieval.collection import Collection, Hit
 from quire.retrieval.collection.search import DEPTH, Fusion, Mode, Request
 from quire.retrieval.count_min import CountMinSketch, Key
 from quire.retrieval.embedding import Reranker
-from quire.retrieval.store import filters
+from quire.retrieval.store.tables import filters
 
 CHARACTERS_PER_TOKEN = 4
 NUM_HOT = 256

@@ -47,6 +47,15 @@ def test_each_size_m_and_ef_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(side._index is None for side in sides)
 
 
+def test_a_rate_at_a_recall_lies_between_those_that_were_measured() -> None:
+    points = [(0.9, 1000.0), (0.99, 10.0)]
+    assert hnsw._rate_at(0.9, points) == pytest.approx(1000)
+    assert hnsw._rate_at(1 - 10**-1.5, points) == pytest.approx(100)
+    assert hnsw._rate_at(0.8, points) == pytest.approx(1000)
+    assert hnsw._rate_at(0.995, points) is None
+    assert hnsw._rate_at(0.5, []) is None
+
+
 def test_texts_and_questions_of_a_dataset_become_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("quire.retrieval.neural.embedder.Embedder", HashedWords)
     docs = [["1", "the owl and the pussycat"], ["2", "tyger tyger"], ["3", "a boojum"]]

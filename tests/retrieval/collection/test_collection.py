@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from quire.errors import CollectionLockedError, ConfigError, InvalidRequestError, StorageError
-from quire.retrieval.collection import Collection, Written
-from quire.retrieval.store.segments import FoldPolicy
+from quire.retrieval.collection import Collection, WholeDocuments, Written
+from quire.retrieval.store.files.segments import FoldPolicy
 from tests.retrieval.fakes import CountsLetters, HashedWords, Lines
 
 POEMS = [
@@ -68,6 +68,17 @@ def test_what_is_unchanged_costs_nothing_and_what_says_the_same_is_not_embedded_
         assert embedder.num_documents == 6
         assert found(collection.search("sea", filter={"year": 1901}, mode="lexical")) == ["owl"]
         collection.check_invariants()
+
+
+def test_adding_again_leaves_what_another_chunker_cut_and_updating_cuts_it_anew(tmp_path) -> None:
+    with Collection.open(tmp_path / "c", embedder=None, chunker=WholeDocuments()) as collection:
+        collection.add(POEMS)
+    with Collection.open(tmp_path / "c", embedder=None, chunker=Lines()) as collection:
+        version = collection.version
+        assert collection.add(POEMS) == Written(num_unchanged=3)
+        assert (collection.version, collection.stats().num_chunks) == (version, 3)
+        assert collection.update(POEMS).num_updated == 3
+        assert collection.stats().num_chunks == 5
 
 
 def test_deleted_documents_are_gone(poems) -> None:

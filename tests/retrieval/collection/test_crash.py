@@ -8,13 +8,12 @@ killed at it; it fails, alone or with all that need space after it.
 import os
 import subprocess
 import sys
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from tests.retrieval.collection.crash import scenario
-from tests.retrieval.collection.crash.disk import Disk, State, read_trace
+from tests.retrieval.collection.crash.disk import read_trace
 
 HERE = Path(__file__).parent / "crash"
 
@@ -27,7 +26,7 @@ def library(tmp_path_factory) -> Path:
 
 
 def drive(library: Path, folder: Path, mode: str, every: int = 1) -> int:
-    """How many calls there were, or how many of them went wrong."""
+    """What crash/driver.py counts."""
     paths = [str(Path(__file__).parents[3]), *sys.path]
     alone = {"OMP_NUM_THREADS": "1"}  # the child of a fork has no other threads, and would wait for them
     told = subprocess.run(
@@ -40,42 +39,11 @@ def drive(library: Path, folder: Path, mode: str, every: int = 1) -> int:
     return int(told.stdout)
 
 
-def digest(state: State, num_done: int) -> bytes:
-    hashed = sha256(b"%d" % num_done)
-    for name in sorted(state):
-        content = state[name]
-        hashed.update(f"{name} {-1 if content is None else len(content)} ".encode())
-        hashed.update(content or b"")
-    return hashed.digest()
-
-
-def lay_out(state: State, root: Path) -> None:
-    root.mkdir()
-    for name in sorted(state):
-        content = state[name]
-        if content is None:
-            (root / name).mkdir()
-        else:
-            (root / name).write_bytes(content)
-
-
 def test_whatever_a_kill_or_a_power_cut_leaves_is_whole(library, tmp_path) -> None:
     num_calls = drive(library, tmp_path, "watch")
     trace = read_trace(tmp_path / "trace", tmp_path / "root")
     assert len(trace) == num_calls + len(scenario.STEPS) + 1
-    disk, num_done, seen = Disk(), 0, set()
-    for number, call in enumerate(trace):
-        if call.what == "done":
-            num_done += 1
-            continue
-        disk.play(call)
-        for kind, state in disk.states(call, number):
-            is_due = kind in ("now", "lost") or number % 4 == 0
-            if is_due and (known := digest(state, num_done)) not in seen:
-                seen.add(known)
-                root = tmp_path / f"{number} {kind}"
-                lay_out(state, root)
-                scenario.check(root, max(0, num_done - 1))
+    assert drive(library, tmp_path, "replay", 4) > num_calls
 
 
 @pytest.mark.parametrize(("mode", "every"), [("kill", 4), ("full", 3), ("broken", 3)])

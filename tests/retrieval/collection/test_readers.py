@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from quire.errors import CollectionLockedError
+from quire.errors import CollectionLockedError, StorageError
 from quire.retrieval.collection import Collection
-from quire.retrieval.store.segments import FoldPolicy
+from quire.retrieval.store.files.segments import FoldPolicy
+from quire.retrieval.store.state.view import View
+from quire.retrieval.store.tables.rows import Connection
 from tests.retrieval.fakes import HashedWords
 
 OPTIONS = {"embedder": HashedWords(dim=8), "policy": FoldPolicy(min_rows=4, fanout=2, words_share=0.2)}
@@ -129,6 +131,29 @@ def test_searches_in_threads_beside_the_writer(tmp_path) -> None:
             thread.join()
         assert failures == []
         assert sorted(collection.ids()) == state_after(NUM_CHANGES)
+
+
+def test_searches_go_on_without_what_a_change_is_about_to_bring(tmp_path, monkeypatch) -> None:
+    prepare, seen = View.prepare, []
+
+    def prepare_and_search(view: View, connection: Connection) -> None:
+        prepare(view, connection)
+        collection.check_invariants()
+        hits = [collection.search("pair", 100, mode=mode) for mode in ("dense", "lexical")]
+        seen.extend(sorted(hit.document_id for hit in found) for found in hits)
+        if len(seen) == 2:
+            raise StorageError("no room for this change")
+
+    with Collection.open(tmp_path / "c", **OPTIONS) as collection:
+        change(collection, 0)
+        monkeypatch.setattr(View, "prepare", prepare_and_search)
+        with pytest.raises(StorageError, match="no room"):
+            change(collection, 1)
+        assert sorted(collection.ids()) == state_after(0)
+        change(collection, 1)
+        assert seen == [state_after(0)] * 4
+        assert sorted(hit.document_id for hit in collection.search("pair", 100, mode="dense")) == state_after(1)
+        collection.check_invariants()
 
 
 def test_a_killed_writer_leaves_the_lock_and_the_readers_alone(tmp_path) -> None:

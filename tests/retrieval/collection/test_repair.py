@@ -8,7 +8,7 @@ import pytest
 
 from quire.errors import CollectionLockedError, CorruptIndexError, InvalidRequestError
 from quire.retrieval.collection import Collection, delete_collection
-from quire.retrieval.store.segments import FoldPolicy
+from quire.retrieval.store.files.segments import FoldPolicy
 from tests.retrieval.fakes import HashedWords, Lines
 
 TEXTS = {str(i): f"line {i} begins\nand {i * i} ends it" for i in range(6)}

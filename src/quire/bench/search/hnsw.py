@@ -1,8 +1,9 @@
 """Vector search: queries a second at measured recall@10, and build time, beside hnswlib, faiss and usearch.
 
 Cases: search (one query at a time, one thread), batch (all queries, all threads), filter (a tenth or a hundredth of the
-ids pass), and build if asked for. Every side gets the same vectors and M, and ef_construction 200; each of `sizes`, `M`
-and `efs` is measured with each of the others.
+ids pass), and build if asked for, once, since it takes its time: further repetitions tell what the first one found.
+Every side gets the same vectors and M, and ef_construction 200; each of `sizes`, `M` and `efs` is measured with each of
+the others.
 
 `data` (or QUIRE_DATA) is a folder with minilm_100k_f16.npy and minilm_queries_f16.npy, [n, dim] of any float type; or a
 dataset, PATH or PATH:format, of whose texts and questions the default model makes vectors first, which takes longer
@@ -22,11 +23,13 @@ from typing import Any
 import numpy as np
 
 from quire.bench.harness import Case, Measurement
+from quire.bench.results import Report
 from quire.bench.search.asked import given_place, sizes_within
 from quire.bench.search.vectors import Array, Data, Flags, Found, K
 from quire.retrieval.hnsw import HNSW
 
 EF_CONSTRUCTION = 200
+LEVELS = (0.95, 0.98, 0.99)
 
 
 def cases(
@@ -66,10 +69,49 @@ def _cases_of(data: Data, degree: int, efs: tuple[int, ...], threads: int, with_
                 Case("filter", side.one_by_one(data, ef, flags), {**params, "share": share}, side.name)
                 for side in filtered
             ]
+    if find_spec(FaissFlat.package):
+        flat, share = FaissFlat(data.vectors, degree, threads), 0.01
+        flags = np.random.default_rng(0).random(len(data.vectors)) < share
+        found.append(Case("filter", flat.one_by_one(data, 0, flags), {**sizes, "ef": 0, "share": share}, flat.name))
+        sides = [*sides, flat]
     for side in sides:
         last = max(place for place, case in enumerate(found) if case.side == side.name)
         found[last] = replace(found[last], close=side.drop)
     return found
+
+
+def explain(report: Report) -> str:
+    """The table for the documentation: queries a second where each side reaches a recall, between the measured efs."""
+    curves: dict[tuple[str, Any], dict[str, list[tuple[float, float]]]] = {}
+    for result in report.results:
+        if "recall" in result.values:
+            of_case = curves.setdefault((result.name, result.params.get("share")), {})
+            point = (result.summary("recall").median, result.summary("queries_per_s").median)
+            of_case.setdefault(result.side, []).append(point)
+    sides = list(dict.fromkeys(side for of_case in curves.values() for side in of_case))
+    lines = [f"| queries/s at recall@10 | {' | '.join(sides)} |", f"| --- |{' --- |' * len(sides)}"]
+    for (case, share), of_case in curves.items():
+        what = case if share is None else f"{case}, {100 * share:g} % pass"
+        for level in LEVELS:
+            rates = [_rate_at(level, of_case.get(side, [])) for side in sides]
+            lines.append(_row(f"{what}, {level}", ["" if rate is None else f"{rate:,.0f}" for rate in rates]))
+    built = {result.side: result.summary("build_s").median for result in report.results if "build_s" in result.values}
+    if built:
+        lines.append(_row("build, s", [f"{built[side]:.1f}" if side in built else "" for side in sides]))
+    return "\n".join(lines)
+
+
+def _row(name: str, cells: list[str]) -> str:
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def _rate_at(level: float, points: list[tuple[float, float]]) -> float | None:
+    """Between the two points around it, by the logarithm of the share that is missed; None where it is not reached."""
+    recalls, rates = np.array(sorted(points)).reshape(-1, 2).T
+    if not len(recalls) or recalls[-1] < level:
+        return None
+    missed = -np.log10(np.maximum(1 - recalls, 1e-5))
+    return float(np.exp(np.interp(-np.log10(1 - level), missed, np.log(rates))))
 
 
 class Side(ABC):
@@ -82,6 +124,7 @@ class Side(ABC):
     def __init__(self, vectors: Array, degree: int, num_threads: int) -> None:
         self.vectors, self.degree, self.num_threads = vectors, degree, num_threads
         self._index: Any = None
+        self._built: Measurement | None = None
 
     def drop(self) -> None:
         self._index = None
@@ -99,9 +142,11 @@ class Side(ABC):
         return self._index
 
     def time_build(self) -> Measurement:
-        start = perf_counter()
-        self._index = self.build()
-        return Measurement({"build_s": perf_counter() - start})
+        if self._built is None:
+            start = perf_counter()
+            self._index = self.build()
+            self._built = Measurement({"build_s": perf_counter() - start})
+        return self._built
 
     def one_by_one(self, data: Data, ef: int, flags: Flags | None = None) -> Callable[[], Measurement]:
         return self._measured(data, flags, lambda query: self.search(query, ef, 1, flags), len(data.queries))
@@ -164,6 +209,22 @@ class Faiss(Side):
         bits = None if flags is None else faiss.IDSelectorBitmap(np.packbits(flags, bitorder="little"))
         _, ids = self.index.search(queries, K, params=faiss.SearchParametersHNSW(efSearch=ef, sel=bits))
         return np.asarray(ids)
+
+
+class FaissFlat(Side):
+    name, package = "faiss flat", "faiss"
+
+    def build(self) -> Any:
+        index = import_module(self.package).IndexFlatIP(self.vectors.shape[1])
+        index.add(self.vectors)
+        return index
+
+    def search(self, queries: Array, ef: int, num_threads: int, flags: Flags | None) -> Found:  # noqa: ARG002
+        assert flags is not None, "all vectors one by one are no match for a graph"
+        faiss: Any = import_module(self.package)
+        faiss.omp_set_num_threads(num_threads)
+        bits = faiss.IDSelectorBitmap(np.packbits(flags, bitorder="little"))
+        return np.asarray(self.index.search(queries, K, params=faiss.SearchParameters(sel=bits))[1])
 
 
 class Hnswlib(Side):

@@ -1,9 +1,10 @@
 """Quality of search: nDCG@10 by words, by meaning and by both, on judged collections, beside bm25s.
 
 Case ndcg, one a judged collection. Sides: lexical, dense and hybrid as a Collection answers them with its defaults, and
-bm25s, its Lucene variant with the same k1, b and terms. Documents are indexed whole. nDCG has the grades as gains, log2
-of rank + 1 as discounts, and is the mean over queries. What is measured is the same in every repetition, so it is
-computed once.
+bm25s, its Lucene variant with the same k1, b and terms; and bm25s again without terms that a question repeats, which
+shows what counting them is worth. Documents are indexed whole, so that a hit is a document on every side. nDCG has the
+grades as gains, log2 of rank + 1 as discounts, and is the mean over queries. What is measured is the same in every
+repetition, so it is computed once.
 
 `data` (or QUIRE_DATA) has to be given: a dataset with questions that were judged, PATH or PATH:format; or a folder with
 Cranfield, CISI, Vaswani (queries, judged documents) and SQuAD (each question's paragraph), of which `only` names some.
@@ -28,13 +29,14 @@ from quire.bench.harness import Case, Measurement
 from quire.bench.results import Report
 from quire.bench.search.asked import given_dataset, given_place
 from quire.errors import ConfigError
-from quire.retrieval.collection import Collection
+from quire.retrieval.collection import Collection, WholeDocuments
 from quire.retrieval.inverted_index import InvertedIndex
 
 K, K1, B = 10, 1.5, 0.75
 KNOWN = ("cranfield", "cisi", "vaswani", "squad_a")
 """Of a folder that has them."""
 MODES = ("lexical", "dense", "hybrid")
+PEERS = ("bm25s", "bm25s, each term once")
 Grades: TypeAlias = Mapping[str, float]
 
 
@@ -47,7 +49,7 @@ class Judged:
 def cases(
     *, data: str = "", only: str = "", sizes: tuple[int, ...] = (), max_queries: int = 1_000, quick: bool = False
 ) -> list[Case]:
-    sides = (*MODES, *(["bm25s"] if find_spec("bm25s") else []))
+    sides = (*MODES, *(PEERS if find_spec("bm25s") else ()))
     return [
         Case("ndcg", partial(probe.measure, side), probe.params, side, probe.close)
         for dataset in _datasets(data, only)
@@ -94,7 +96,7 @@ class _Probe:
 
     def measure(self, side: str) -> Measurement:
         if side not in self._found:
-            ask = self._bm25s() if side == "bm25s" else partial(self._ask, side)
+            ask = self._bm25s(is_counting=side == PEERS[0]) if side in PEERS else partial(self._ask, side)
             begin = perf_counter()
             scores = [ndcg(ask(question.text), question.grades) for question in self.judged.questions]
             query_ms = 1000 * (perf_counter() - begin) / len(scores)
@@ -116,24 +118,25 @@ class _Probe:
     def _ask(self, mode: Any, question: str) -> list[str]:
         if self._collection is None:
             self._place = tempfile.mkdtemp(prefix="quire-bench-")
-            self._collection = Collection.open(Path(self._place))
+            self._collection = Collection.open(Path(self._place), chunker=WholeDocuments())
             self._collection.add([{"id": key, "text": text} for key, text in self.judged.texts.items()])
         return [hit.document_id for hit in self._collection.search(question, K, mode=mode)]
 
-    def _bm25s(self) -> Callable[[str], list[str]]:
+    def _bm25s(self, *, is_counting: bool) -> Callable[[str], list[str]]:
         terms, ids = cache(InvertedIndex().terms), list(self.judged.texts)
         index = import_module("bm25s").BM25(k1=K1, b=B, method="lucene")
         index.index([list(terms(text)) for text in self.judged.texts.values()], show_progress=False)
 
         def ask(question: str) -> list[str]:
-            places, scores = index.retrieve([list(terms(question))], k=min(K, len(ids)), show_progress=False)
+            asked = list(terms(question) if is_counting else dict.fromkeys(terms(question)))
+            places, scores = index.retrieve([asked], k=min(K, len(ids)), show_progress=False)
             return [ids[place] for place, score in zip(places[0], scores[0], strict=True) if score > 0]
 
         return ask
 
 
 def ndcg(ranking: Sequence[str], grades: Grades) -> float:
-    """Of the first ten; 1 where nothing better could stand there."""
+    """Of the first ten; 1 where nothing better could stand there. REQUIRES: no document twice in the ranking."""
     gained = math.fsum(grades.get(key, 0.0) / math.log2(rank + 1) for rank, key in enumerate(ranking[:K], 1))
     best = sorted(grades.values(), reverse=True)[:K]
     return gained / math.fsum(grade / math.log2(rank + 1) for rank, grade in enumerate(best, 1))

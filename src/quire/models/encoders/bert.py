@@ -14,6 +14,7 @@ from quire.layers.linear import ColumnParallelLinear, QKVParallelLinear, RowPara
 from quire.layers.norm import LayerNorm
 from quire.models.encoders.config import EncoderConfig
 from quire.models.encoders.packed_texts import PackedTexts
+from quire.models.encoders.recorded import RecordedLayers
 from quire.parallel.group import SingleGroup
 
 _ALONE = SingleGroup()
@@ -71,11 +72,16 @@ class Encoder(Layer):
         super().__init__()
         self.embeddings = Embeddings(config)
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_layers))
+        self._recorded = RecordedLayers()
 
     def forward(self, texts: PackedTexts) -> torch.Tensor:
         x_TD: torch.Tensor = self.embeddings(texts)
+        hidden_TD = self._recorded.run(self.run_layers, x_TD, texts.starts)
+        return self.run_layers(x_TD, texts.starts) if hidden_TD is None else hidden_TD
+
+    def run_layers(self, x_TD: torch.Tensor, starts_S: torch.Tensor) -> torch.Tensor:
         for layer in self.layers:
-            x_TD = layer(x_TD, texts.starts)
+            x_TD = layer(x_TD, starts_S)
         return x_TD
 
 

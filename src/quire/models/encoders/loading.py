@@ -55,19 +55,20 @@ def load_encoder(
     path_or_id: str | Path, *, dtype: str = "auto", quantization: str | None = None, revision: str | None = None
 ) -> LoadedEncoder:
     """The hidden states of the model at a directory or hub id. `dtype` auto is the format that this machine multiplies
-    fastest. Raises ModelLoadError, and ConfigError for a dtype or quantization that there is not."""
+    fastest, with matrices in the one that it reads fastest. Raises ModelLoadError, and ConfigError for a dtype or
+    quantization that there is not."""
     path, hf, checkpoint = _open(path_or_id, revision)
     where, fingerprint = str(path / "config.json"), _fingerprint(checkpoint)
     if is_encoder(hf):
         config = from_hf(hf, dtype=_dtype(dtype), where=where)
         encoder = EncoderModel(config)
-        _fill(encoder, EncoderCheckpoint(checkpoint, config.family, ("encoder.",)), quantization)
+        _fill(encoder, EncoderCheckpoint(checkpoint, config.family, ("encoder.",)), quantization, dtype)
         return LoadedEncoder(
             encoder, Tokenizer.from_directory(path), path, config.hidden_size, config.max_len, False, fingerprint
         )
     causal_config = replace(decoder_config.from_hf(_with_head(hf), where=where), dtype=_dtype(dtype))
     causal = CausalEncoder(causal_config)
-    _fill(causal, checkpoint, quantization)
+    _fill(causal, checkpoint, quantization, dtype)
     return LoadedEncoder(
         causal,
         Tokenizer.from_directory(path),
@@ -86,7 +87,7 @@ def load_classifier(
     path, hf, checkpoint = _open(path_or_id, revision)
     config = from_hf(hf, dtype=_dtype(dtype), where=str(path / "config.json"))
     model = Classifier(config)
-    _fill(model, EncoderCheckpoint(checkpoint, config.family, ("encoder.", "head.")), quantization)
+    _fill(model, EncoderCheckpoint(checkpoint, config.family, ("encoder.", "head.")), quantization, dtype)
     return LoadedClassifier(model, Tokenizer.from_directory(path), path, config, _fingerprint(checkpoint))
 
 
@@ -114,13 +115,13 @@ def _with_head(hf: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _fill(model: Layer, checkpoint: Checkpoint, quantization: str | None) -> None:
+def _fill(model: Layer, checkpoint: Checkpoint, quantization: str | None, dtype: str) -> None:
     """Matrices are packed: for this machine's registers, or into fewer bits."""
     if quantization is not None and quantization not in KINDS:
         raise ConfigError(f"quantization is {shown(quantization)}; allowed: None, {', '.join(KINDS)}.")
     load_weights(model, checkpoint, plan=plan_packing(model, forms_of(model, checkpoint), quantization))
     if quantization is None:
-        pack_for_machine(model)
+        pack_for_machine(model, kernels.FASTEST_STORED if dtype == "auto" else None)
     model.eval()
 
 

@@ -12,6 +12,7 @@ business.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from quire import kernels
@@ -69,12 +70,13 @@ def plan_packing(model: nn.Module, forms: Mapping[str, set[Form]], quantization:
     return plan
 
 
-def pack_for_machine(model: nn.Module) -> None:
+def pack_for_machine(model: nn.Module, stored: torch.dtype | None = None) -> None:
     """Every matrix that linear layers of the loaded `model` multiply by, one after the other, into the layout of this
-    machine's registers."""
+    machine's registers; float32 weights rounded to `stored`, if given."""
     multiplied, looked_up = _matrices(model)
     for weight in multiplied:
-        weight.use_packed(kernels.pack_linear(weight), keeps_rows=weight in looked_up)
+        fewer_bits = stored if weight.dtype is torch.float32 else None
+        weight.use_packed(kernels.pack_linear(weight, fewer_bits), keeps_rows=weight in looked_up)
 
 
 def _matrices(model: nn.Module) -> tuple[set[Weight], set[Weight]]:

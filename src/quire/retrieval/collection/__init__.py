@@ -8,7 +8,7 @@ from quire.retrieval.collection.documents import Document
 from quire.retrieval.collection.ingest import WholeDocuments, Written
 from quire.retrieval.collection.places import collection_names, delete_collection, place_of
 from quire.retrieval.collection.search import Hit, Part, Request, run
-from quire.retrieval.store.damage import Damage
+from quire.retrieval.store.upkeep.damage import Damage
 
 __all__ = [
     "Collection",

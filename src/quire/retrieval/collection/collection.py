@@ -33,11 +33,11 @@ from quire.retrieval.collection.repair import mend_documents
 from quire.retrieval.collection.search import DEPTH, Fusion, Hit, Mode, Request, Timed, run
 from quire.retrieval.collection.vectors import DEFAULT_EMBEDDER, Source, VectorSource
 from quire.retrieval.embedding import Chunker, Embedder, Reranker, Vectors
-from quire.retrieval.store import filters, rows
-from quire.retrieval.store.change import Change
-from quire.retrieval.store.damage import Damage
-from quire.retrieval.store.segments import FoldPolicy
+from quire.retrieval.store.files.segments import FoldPolicy
 from quire.retrieval.store.store import Store
+from quire.retrieval.store.tables import filters, rows
+from quire.retrieval.store.tables.change import Change
+from quire.retrieval.store.upkeep.damage import Damage
 
 
 @dataclass(frozen=True, slots=True)

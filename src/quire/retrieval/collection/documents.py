@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from quire.errors import InvalidRequestError, shown
 from quire.retrieval.embedding import Vectors
-from quire.retrieval.store.fields import checked_metadata
-from quire.retrieval.store.rows import document_digest
+from quire.retrieval.store.tables.fields import checked_metadata
+from quire.retrieval.store.tables.rows import document_digest
 
 MAX_ID_LENGTH = 1024
 MAX_TEXT_LENGTH = 2**28

@@ -16,9 +16,9 @@ from quire.errors import InvalidRequestError, shown
 from quire.retrieval.collection.documents import CheckedDocument
 from quire.retrieval.collection.vectors import VectorSource
 from quire.retrieval.embedding import Chunk, Chunker, Vectors
-from quire.retrieval.store.change import FORGOTTEN, Change, DocumentChange
-from quire.retrieval.store.rows import StoredChunk, chunks_of, indexed_text, known
 from quire.retrieval.store.store import Store
+from quire.retrieval.store.tables.change import FORGOTTEN, Change, DocumentChange
+from quire.retrieval.store.tables.rows import StoredChunk, chunks_of, indexed_text, known
 
 BATCH_CHUNKS = 256
 """Some seconds of embedding; what a crash can cost."""
@@ -93,8 +93,9 @@ class Ingest:
         if stored is None:
             return True
         _, digest, origin = stored
-        if document.digest == digest and self._origin(document) == origin:
-            return False
+        now = self._origin(document)
+        if document.digest == digest and (origin == now or (not replaces and _same_vectors(origin, now))):
+            return False  # add leaves a document as it is, also one that another chunker has cut
         if not replaces:
             raise InvalidRequestError(
                 f"document {shown(document.id)} is there already, with other content; use update to replace it",

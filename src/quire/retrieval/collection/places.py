@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from quire.errors import InvalidRequestError, shown
-from quire.retrieval.store.database import DATABASE
 from quire.retrieval.store.store import remove_store
+from quire.retrieval.store.tables.database import DATABASE
 
 _NAME = re.compile(r"\w[\w.-]{0,99}")
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 
 from quire.retrieval.collection.documents import CheckedDocument
 from quire.retrieval.collection.ingest import Ingest, came_with_vector
-from quire.retrieval.store.damage import Damage, damaged_documents
-from quire.retrieval.store.reading import Reading
+from quire.retrieval.store.state.reading import Reading
 from quire.retrieval.store.store import Store
+from quire.retrieval.store.upkeep.damage import Damage, damaged_documents
 
 
 def mend_documents(store: Store, ingest: Ingest, advance: Callable[[int], None]) -> list[Damage]:

@@ -17,9 +17,9 @@ from quire.errors import InvalidRequestError, shown, suggest
 from quire.retrieval.collection.documents import checked_text
 from quire.retrieval.embedding import Reranker, Vectors
 from quire.retrieval.fusion import dbsf, rrf, weighted
-from quire.retrieval.store import filters
-from quire.retrieval.store.reading import Reading
-from quire.retrieval.store.rows import StoredChunk
+from quire.retrieval.store.state.reading import Reading
+from quire.retrieval.store.tables import filters
+from quire.retrieval.store.tables.rows import StoredChunk
 
 Mode: TypeAlias = Literal["hybrid", "dense", "lexical"]
 Ranking: TypeAlias = Sequence[tuple[int, float]]

@@ -29,7 +29,7 @@ class Embedder:
     """An embedding model.
 
     model             a directory, a hub id, or by default all-MiniLM-L6-v2 as it lies on this machine
-    dtype             auto: bfloat16 where the machine multiplies it, else float32
+    dtype             auto: bfloat16 where the machine multiplies it, else float32 with matrices kept in bfloat16
     quantization      "int8" or "int4": smaller weights, vectors a little off
     dimensions        keeps so many of a vector's first elements, for models trained to be cut (Matryoshka)
     max_tokens        reads so many of a text's tokens, at most what the model was made for

@@ -24,7 +24,7 @@ class Reranker:
     """A sequence classifier of the BERT family, such as cross-encoder/ms-marco-MiniLM-L6-v2.
 
     model             a directory or a hub id
-    dtype             auto: bfloat16 where the machine multiplies it, else float32
+    dtype             auto: bfloat16 where the machine multiplies it, else float32 with matrices kept in bfloat16
     quantization      "int8" or "int4": smaller weights, scores a little off
     max_tokens        reads so many tokens of query and passage together, at most what the model was made for
     max_batch_tokens  computed at once; larger batches do not go faster

@@ -19,18 +19,19 @@ from threading import Lock
 from quire.errors import ConfigError, CorruptIndexError, InvalidRequestError, StorageError
 from quire.retrieval.analyzer import Analyzer
 from quire.retrieval.inverted_index import InvertedIndex
-from quire.retrieval.store import rows
-from quire.retrieval.store.change import Change, apply, forget, remake_lookups
-from quire.retrieval.store.damage import Damage, find_damage
-from quire.retrieval.store.database import DATABASE, Database
-from quire.retrieval.store.files import make_folder
-from quire.retrieval.store.fold import Advance, Folder
+from quire.retrieval.store.files.folders import make_folder
+from quire.retrieval.store.files.lock import LOCK, WriterLock
+from quire.retrieval.store.files.segments import DENSE, FOLDER, KINDS, WORDS, FoldPolicy, leftovers
 from quire.retrieval.store.gate import Gate
-from quire.retrieval.store.lock import LOCK, WriterLock
-from quire.retrieval.store.reading import Lookups, Reading
-from quire.retrieval.store.segments import DENSE, FOLDER, KINDS, WORDS, FoldPolicy, leftovers
-from quire.retrieval.store.snapshot import remove_folder, write_snapshot
-from quire.retrieval.store.view import MovedOnError, View
+from quire.retrieval.store.state.reading import Lookups, Reading
+from quire.retrieval.store.state.view import MovedOnError, View
+from quire.retrieval.store.tables import rows
+from quire.retrieval.store.tables.change import Change, apply, forget, remake_lookups
+from quire.retrieval.store.tables.database import DATABASE, Database
+from quire.retrieval.store.tables.rows import Connection
+from quire.retrieval.store.upkeep.damage import Damage, find_damage
+from quire.retrieval.store.upkeep.fold import Advance, Folder
+from quire.retrieval.store.upkeep.snapshot import remove_folder, write_snapshot
 
 log = logging.getLogger(__name__)
 
@@ -85,12 +86,19 @@ class Store:
                 self._refresh()
 
     def commit(self, change: Change) -> None:
-        """When this returns, the change is on the disk, and searches see it. When it raises, nothing has changed."""
-        with self._writable(), ExitStack() as until_seen:
-            with self.database.writing() as connection:
-                apply(connection, change)
-                until_seen.enter_context(self._gate.exclusive())
-            self._see_commit()
+        """When this returns, the change is on the disk, and searches see it; until then they go on without it. When it
+        raises, nothing has changed."""
+        with self._writable():
+            try:
+                with ExitStack() as until_seen:
+                    with self.database.writing() as connection:
+                        self._apply(connection, change)
+                        until_seen.enter_context(self._gate.exclusive())
+                    self._see_commit()
+            except BaseException:
+                with self._gate.exclusive():
+                    self._view.drop_prepared()
+                raise
         self._fold_if_due()
 
     def compact(self, advance: Advance) -> None:
@@ -164,6 +172,15 @@ class Store:
             raise InvalidRequestError(f"the collection {self.path} is open for reading only; open it without read_only")
         with self._writing:
             yield
+
+    def _apply(self, connection: Connection, change: Change) -> None:
+        """Makes the change, and what of the view can be made while others search."""
+        is_followed = rows.state(connection).version == self._view.version
+        apply(connection, change)
+        if is_followed:
+            with self._gate.exclusive():
+                self._view.hide_new()
+            self._view.prepare(connection)
 
     def _refresh_alone(self) -> None:
         with self._gate.exclusive():

@@ -1,11 +1,13 @@
 """Runs the scenario while its files are watched: `python driver.py LIBRARY FOLDER MODE EVERY`, with LIBRARY preloaded.
 
 watch     once, its calls written to FOLDER/trace
+replay    every state of the disk in which a kill or a power cut at a call of the trace may leave it is checked
 kill      each step again and again, dead at its first call, its second, …; what is left is checked each time
 full      from the first call on, the second, … nothing more fits on the disk; then there is room again
 broken    the first call fails, the second, …
 
-With EVERY other than 1, only each so-manieth call has its turn. Prints how many times it went wrong.
+With EVERY other than 1, only each so-manieth call has its turn. Prints how many calls there were, or how many of them
+went wrong, or how many states were checked.
 """
 
 import ctypes
@@ -13,10 +15,12 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 from quire.errors import StorageError
 from tests.retrieval.collection.crash import scenario
+from tests.retrieval.collection.crash.disk import Disk, State, read_trace
 
 MODES = {"watch": 0, "kill": 1, "full": 2, "broken": 3}
 
@@ -40,6 +44,44 @@ def watch(faults: Faults, root: Path) -> int:
     for _ in scenario.run(root):
         faults.done()
     return faults.end()
+
+
+def replay(base: Path, every: int) -> int:
+    """Of what a write that was not synced may leave, only what follows each so-manieth call."""
+    disk, num_done, seen = Disk(), 0, set()
+    for number, call in enumerate(read_trace(base / "trace", base / "root")):
+        if call.what == "done":
+            num_done += 1
+            continue
+        disk.play(call)
+        for kind, state in disk.states(call, number):
+            is_due = kind in ("now", "lost") or number % every == 0
+            if is_due and (known := digest(state, num_done)) not in seen:
+                seen.add(known)
+                root = base / f"{number} {kind}"
+                lay_out(state, root)
+                scenario.check(root, max(0, num_done - 1))
+                shutil.rmtree(root)
+    return len(seen)
+
+
+def digest(state: State, num_done: int) -> bytes:
+    hashed = sha256(b"%d" % num_done)
+    for name in sorted(state):
+        content = state[name]
+        hashed.update(f"{name} {-1 if content is None else len(content)} ".encode())
+        hashed.update(content or b"")
+    return hashed.digest()
+
+
+def lay_out(state: State, root: Path) -> None:
+    root.mkdir()
+    for name in sorted(state):
+        content = state[name]
+        if content is None:
+            (root / name).mkdir()
+        else:
+            (root / name).write_bytes(content)
 
 
 def kill(faults: Faults, root: Path, number: int, at: int) -> bool:
@@ -114,6 +156,8 @@ def main() -> None:
     if mode == "watch":
         (base / "root").mkdir()
         print(watch(faults, base / "root"))
+    elif mode == "replay":
+        print(replay(base, int(every)))
     else:
         print(all_steps(faults, base, mode, int(every)))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quire.retrieval.collection import Collection
-from quire.retrieval.store.segments import FoldPolicy
+from quire.retrieval.store.files.segments import FoldPolicy
 from tests.retrieval.fakes import HashedWords, Lines
 
 OPTIONS = {

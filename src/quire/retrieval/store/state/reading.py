@@ -9,10 +9,10 @@ from threading import Lock
 import numpy as np
 
 from quire.retrieval.embedding import Vectors
-from quire.retrieval.store import rows
-from quire.retrieval.store.filters import Among, Bitmap, Filter, Leaf, passing
-from quire.retrieval.store.rows import Connection, StoredChunk, StoredDocument
-from quire.retrieval.store.view import Ranking, View
+from quire.retrieval.store.state.view import Ranking, View
+from quire.retrieval.store.tables import rows
+from quire.retrieval.store.tables.filters import Among, Bitmap, Filter, Leaf, passing
+from quire.retrieval.store.tables.rows import Connection, StoredChunk, StoredDocument
 
 MAX_KEPT_BITMAPS = 64
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quire.errors import InvalidRequestError, shown, suggest
-from quire.retrieval.store.fields import Kind, as_row_value
+from quire.retrieval.store.tables.fields import Kind, as_row_value
 
 Bitmap: TypeAlias = npt.NDArray[np.bool_]
 

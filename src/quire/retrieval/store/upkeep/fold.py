@@ -13,11 +13,11 @@ import numpy as np
 from quire.errors import CorruptIndexError
 from quire.retrieval.hnsw import HNSW
 from quire.retrieval.inverted_index import InvertedIndex
-from quire.retrieval.store import rows
-from quire.retrieval.store.database import Database
-from quire.retrieval.store.rows import Connection, Keys, Segment
-from quire.retrieval.store.segments import DENSE, WORDS, FoldPolicy, new_name, path_of
-from quire.retrieval.store.view import empty_dense
+from quire.retrieval.store.files.segments import DENSE, WORDS, FoldPolicy, new_name, path_of
+from quire.retrieval.store.state.view import empty_dense
+from quire.retrieval.store.tables import rows
+from quire.retrieval.store.tables.database import Database
+from quire.retrieval.store.tables.rows import Connection, Keys, Segment
 
 Advance = Callable[[int], None]
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from quire.retrieval.embedding import Chunk, Vectors
-from quire.retrieval.store.fields import flattened
-from quire.retrieval.store.rows import Connection, chunk_checksum, vector_checksum
+from quire.retrieval.store.tables.fields import flattened
+from quire.retrieval.store.tables.rows import Connection, chunk_checksum, vector_checksum
 
 FORGOTTEN = "forgotten "
 """Before the origin of a document whose chunks and vectors are to be made again."""

@@ -13,12 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from quire.errors import InvalidRequestError
-from quire.retrieval.store import rows
-from quire.retrieval.store.database import DATABASE, Database
-from quire.retrieval.store.files import link_or_copy, make_folder, sync_folder
-from quire.retrieval.store.lock import LOCK, WriterLock
-from quire.retrieval.store.rows import Connection
-from quire.retrieval.store.segments import FOLDER, KINDS, path_of
+from quire.retrieval.store.files.folders import link_or_copy, make_folder, sync_folder
+from quire.retrieval.store.files.lock import LOCK, WriterLock
+from quire.retrieval.store.files.segments import FOLDER, KINDS, path_of
+from quire.retrieval.store.tables import rows
+from quire.retrieval.store.tables.database import DATABASE, Database
+from quire.retrieval.store.tables.rows import Connection
 
 
 def write_snapshot(database: Database, source: Path, target: Path) -> None:

@@ -4,7 +4,13 @@
 the same: what is in memory always follows from the rows and never the other way round. A segment that is missing or
 damaged is left out and its rows are indexed in memory; `damaged` has its name.
 
-Threads: searches may run together; `refresh` alone.
+Linking vectors is most of a refresh, so a writer has it done before, by `prepare`: searches that run beside it do not
+see these rows until the refresh that brings them.
+
+    keys    1 … last_key │ last_key + 1 … prepared_key
+            found        │ linked, hidden
+
+Threads: searches may run together, and beside `prepare`; the others alone.
 """
 
 import logging
@@ -19,9 +25,9 @@ from quire.retrieval.analyzer import Analyzer
 from quire.retrieval.embedding import Vectors
 from quire.retrieval.hnsw import HNSW
 from quire.retrieval.inverted_index import InvertedIndex
-from quire.retrieval.store import rows
-from quire.retrieval.store.rows import Connection, Keys, Segment
-from quire.retrieval.store.segments import DENSE, WORDS, path_of
+from quire.retrieval.store.files.segments import DENSE, WORDS, path_of
+from quire.retrieval.store.tables import rows
+from quire.retrieval.store.tables.rows import Connection, Keys, Segment
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +55,9 @@ class View:
         self.damaged: set[str] = set()
         self._dense: dict[str, HNSW | None] = {}
         self._recent: HNSW | None = None
+        self._prepared_key = 0
+        self._shown: Bitmap | None = None
+        """By key, whether a row may be found, while there are rows that may not; None while there are none."""
         self.words = InvertedIndex(analyzer=analyzer)
 
     def refresh(self, connection: Connection) -> None:
@@ -61,10 +70,30 @@ class View:
         self._refresh_dense(connection, removed, last_key)
         self._refresh_words(connection, removed, last_key)
         self.version, self.last_key = state.version, last_key
+        self._prepared_key, self._shown = 0, None
+
+    def hide_new(self) -> None:
+        """Goes before `prepare`."""
+        self._shown = np.ones(self.last_key + 1, dtype=np.bool_)
+
+    def prepare(self, connection: Connection) -> None:
+        """Links the new rows that `connection` sees. REQUIRES: it saw this version before they came."""
+        if self._recent is None:
+            return
+        self._prepared_key = rows.last_chunk_key(connection)
+        add_vectors(connection, self._recent, rows.chunk_keys(connection, self.last_key + 1, self._prepared_key))
+
+    def drop_prepared(self) -> None:
+        """The new rows will not come."""
+        if self._recent is not None:
+            keys = self._recent.ids()
+            _discard(self._recent, keys[keys > self.last_key])
+        self._prepared_key, self._shown = 0, None
 
     def nearest(self, vector: Vectors, k: int, allowed: Bitmap | None) -> Ranking:
         """By cosine similarity."""
-        found = [index.search(vector, k, filter=allowed, num_threads=1) for index in self._indexes() if len(index)]
+        passing = self._shown if allowed is None else allowed
+        found = [index.search(vector, k, filter=passing, num_threads=1) for index in self._indexes() if len(index)]
         if not found:
             return []
         keys = np.concatenate([ids for ids, _ in found])
@@ -94,8 +123,8 @@ class View:
 
     def keys(self) -> tuple[Keys, Keys]:
         """Of the chunks that can be found by vector, and by words; in order."""
-        dense = [index.ids() for index in self._indexes()]
-        return np.sort(np.concatenate([*dense, np.empty(0, np.int64)])), np.sort(self.words.ids())
+        dense = np.sort(np.concatenate([*(index.ids() for index in self._indexes()), np.empty(0, np.int64)]))
+        return dense[dense <= self.last_key], np.sort(self.words.ids())
 
     def _indexes(self) -> Iterator[HNSW]:
         yield from (index for index in (*self._dense.values(), self._recent) if index is not None)
@@ -107,7 +136,7 @@ class View:
         for index in self._indexes():
             _discard(index, removed)
         manifest = rows.segments(connection, DENSE)
-        gaps = [(self.last_key + 1, last_key)]
+        gaps = [(max(self.last_key, self._prepared_key) + 1, last_key)]
         if self._recent is None or [segment.name for segment in manifest] != list(self._dense):
             self._dense = {segment.name: self._dense_of(connection, segment) for segment in manifest}
             self._recent = empty_dense(dim)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from quire.retrieval.store.rows import Segment
+from quire.retrieval.store.tables.rows import Segment
 
 DENSE, WORDS = KINDS = ("dense", "words")
 FOLDER = "segments"

@@ -17,13 +17,13 @@ from quire.errors import CorruptIndexError
 from quire.retrieval.embedding import Chunk
 from quire.retrieval.hnsw import HNSW
 from quire.retrieval.inverted_index import InvertedIndex
-from quire.retrieval.store import rows
-from quire.retrieval.store.change import FORGOTTEN
-from quire.retrieval.store.database import Database
-from quire.retrieval.store.fields import Row, flattened
-from quire.retrieval.store.reading import Reading
-from quire.retrieval.store.rows import Connection, Segment, chunk_checksum, document_digest, vector_checksum
-from quire.retrieval.store.segments import DENSE, KINDS, path_of
+from quire.retrieval.store.files.segments import DENSE, KINDS, path_of
+from quire.retrieval.store.state.reading import Reading
+from quire.retrieval.store.tables import rows
+from quire.retrieval.store.tables.change import FORGOTTEN
+from quire.retrieval.store.tables.database import Database
+from quire.retrieval.store.tables.fields import Row, flattened
+from quire.retrieval.store.tables.rows import Connection, Segment, chunk_checksum, document_digest, vector_checksum
 
 What: TypeAlias = Literal["database", "fields", "segment", "index", "document", "chunk", "vector"]
 Advance: TypeAlias = Callable[[int], None]
