@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -55,8 +56,12 @@ def test_the_commands_of_a_page_run_one_after_the_other(page: Path, tmp_path: Pa
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_that_is_named_exists(page: Path) -> None:
     for words in NAMED_COMMAND.findall(page.read_text()):
-        known = CliRunner().invoke(app, [*words.split()[: 2 if words.startswith("bench ") else 1], "--help"])
-        assert known.exit_code == 0, f"{page.name} names `quire {words}`"
+        assert exists(*words.split()[: 2 if words.startswith("bench ") else 1]), f"{page.name} names `quire {words}`"
+
+
+@cache
+def exists(*words: str) -> bool:
+    return CliRunner().invoke(app, [*words, "--help"]).exit_code == 0
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

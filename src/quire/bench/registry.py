@@ -8,6 +8,7 @@ defaults.
 import ast
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,6 +73,7 @@ def _modules(folders: Iterable[Path], package: str) -> Iterator[tuple[Path, str]
             yield from _modules([path], f"{package}.{path.name}")
 
 
+@cache
 def _read(path: Path, module: str) -> Benchmark | None:
     tree = ast.parse(path.read_text())
     for node in tree.body:
