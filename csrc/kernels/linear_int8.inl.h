@@ -131,8 +131,8 @@ QUIRE_INLINE void int8_panel_in_words(const LinearInt8& args, const QuantizedRow
     for_row_tiles<Ops::kRows>(args.rows, [&](auto height, int64_t first) {
       for (int64_t column = begin; column < end; column += kColumns) {
         typename Ops::Acc acc[height()][Ops::kVectors] = {};
-        multiply_strip<Ops>(words + first * 2 * steps, 2 * steps, strips + (column - begin) * 2 * steps, 2 * steps,
-                            acc);
+        multiply_strip<Ops>(words + first * 2 * steps, 2 * steps, strips + (column - begin) * 2 * steps, 2 * steps, acc,
+                            [](int64_t) {});
         store_int8_tile<I, T>(args, rows, panel * kPanelColumns + column, first, acc);
       }
     });

@@ -111,23 +111,6 @@ QUIRE_INLINE const typename Ops::Unit* rows_as_units(const LinearPacked& args, i
   return reinterpret_cast<const typename Ops::Unit*>(scratch);
 }
 
-// `ahead`, of which each step fetches the next `ahead_bytes`, is the strip to come: memory works while tiles multiply.
-template <class Ops, int kRows, int kVectors, class Acc>
-QUIRE_INLINE void multiply_strip_fetching(const typename Ops::Unit* a, int64_t a_stride, const typename Ops::Stored* b,
-                                          int64_t steps, Acc (&acc)[kRows][kVectors], const std::byte* ahead,
-                                          int64_t ahead_bytes) {
-  constexpr int kWidth = Ops::V::kWidth;
-  for (int64_t s = 0; s < steps; ++s, b += kVectors * kWidth, ahead += ahead_bytes) {
-    __builtin_prefetch(ahead, 0, 2);
-    decltype(Ops::load(b)) column[kVectors];
-    for (int n = 0; n < kVectors; ++n) column[n] = Ops::load(b + n * kWidth);
-    for (int r = 0; r < kRows; ++r) {
-      const auto row = Ops::broadcast(a + r * a_stride + s);
-      for (int n = 0; n < kVectors; ++n) acc[r][n] = Ops::dot(acc[r][n], row, column[n]);
-    }
-  }
-}
-
 // A tile of sums on its way out: bias, nonlinearity, rounding. A function of its own, because the constants of a
 // nonlinearity, hoisted out of the loop over tiles, would take registers from the products.
 template <Isa I, class T>
@@ -163,7 +146,9 @@ void multiply_band(const LinearPacked& args, int64_t band, int64_t begin, int64_
     for_row_tiles<RegisterTile<I>::kRows>(end - begin, [&](auto height, int64_t r) {
       typename Ops::Acc acc[height()][kVectors];
       for (auto& row : acc) std::fill_n(row, kVectors, Ops::V::zero());
-      multiply_strip_fetching<Ops>(a + r * steps, steps, b + column * steps, steps, acc, ahead, ahead_bytes);
+      // Of the strip to come each step fetches a little, so that memory works while tiles multiply.
+      multiply_strip<Ops>(a + r * steps, steps, b + column * steps, steps, acc,
+                          [&](int64_t s) { __builtin_prefetch(ahead + s * ahead_bytes, 0, 2); });
       ahead += steps * ahead_bytes;
       alignas(64) float sums[height()][kStripColumns<I>];
       for (int i = 0; i < height(); ++i) {

@@ -157,12 +157,13 @@ QUIRE_INLINE void multiply_few_rows(const typename Ops::Unit* a, int64_t a_strid
   });
 }
 
-// The same over a strip: columns of a tile that lie by themselves, step after step.
-template <class Ops, int kRows, int kVectors, class Acc>
-QUIRE_INLINE void multiply_strip(const typename Ops::Unit* a, int64_t a_stride, const typename Ops::Unit* b,
-                                 int64_t steps, Acc (&acc)[kRows][kVectors]) {
+// As multiply_tile, over a strip: columns of a tile that lie by themselves, step after step.
+template <class Ops, int kRows, int kVectors, class B, class Acc, class EachStep>
+QUIRE_INLINE void multiply_strip(const typename Ops::Unit* a, int64_t a_stride, const B* b, int64_t steps,
+                                 Acc (&acc)[kRows][kVectors], EachStep&& each_step) {
   constexpr int kWidth = Ops::V::kWidth;
   for (int64_t s = 0; s < steps; ++s, b += kVectors * kWidth) {
+    each_step(s);
     decltype(Ops::load(b)) column[kVectors];
 #pragma GCC unroll 8
     for (int n = 0; n < kVectors; ++n) column[n] = Ops::load(b + n * kWidth);
