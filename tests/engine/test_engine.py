@@ -266,7 +266,10 @@ BAD_PROMPTS = [
     ([-1], "prompt_token_ids has -1"),
     ([1.5], "prompt_token_ids has 1.5; allowed: whole numbers"),
     (["a"], "prompt_token_ids has 'a'"),
-    ([7] * 64, "context length is 64 tokens, and the prompt is too long: 64 tokens; allowed: at most 63"),
+    (
+        [7] * 64,
+        "This model's maximum context length is 64 tokens, and the prompt is too long: 64 tokens; allowed: at most 63",
+    ),
     ("text", "This engine has no tokenizer"),
     (5, "prompt is 5; allowed: text or a list of token ids"),
     ({"prompt_tokens": [5]}, "A prompt has no field 'prompt_tokens'. Did you mean 'prompt_token_ids'?"),

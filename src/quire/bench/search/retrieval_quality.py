@@ -97,8 +97,10 @@ class _Probe:
     def measure(self, side: str) -> Measurement:
         if side not in self._found:
             ask = self._bm25s(is_counting=side == PEERS[0]) if side in PEERS else partial(self._ask, side)
+            questions = self.judged.questions
+            ask(questions[0].text)  # the first of all indexes the documents
             begin = perf_counter()
-            scores = [ndcg(ask(question.text), question.grades) for question in self.judged.questions]
+            scores = [ndcg(ask(question.text), question.grades) for question in questions]
             query_ms = 1000 * (perf_counter() - begin) / len(scores)
             self._found[side] = Measurement({"ndcg_10": math.fsum(scores) / len(scores), "query_ms": query_ms})
         return self._found[side]
