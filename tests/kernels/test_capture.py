@@ -1,5 +1,7 @@
 """A capture replays the calls that were made, on what lies in memory now, and hands its memory on."""
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -48,6 +50,18 @@ def test_views_are_free_and_other_operations_are_refused() -> None:
         with pytest.raises(NotCapturableError, match="is no kernel and cannot be recorded"), capture(Workspace()):
             operation()
     assert torch.equal(x + 1, torch.full((2, 8), 2.0)), "after a failed capture everything is as before"
+
+
+def test_a_capture_does_not_load_the_compiler() -> None:
+    program = """if True:
+        import sys, torch
+        from quire import kernels
+        from quire.kernels.capture import Workspace, capture
+        x = torch.ones(2, 8)
+        with capture(Workspace()):
+            kernels.silu_mul(x).view(4, 2)
+        sys.exit("torch._dynamo" in sys.modules)"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_memory_is_lent_again_once_nobody_holds_it() -> None:

@@ -83,6 +83,12 @@ _active = _Active()
 class _OnlyViews(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Refuses every operation of torch whose result has memory of its own."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nobody compiles what is recorded; to keep torch.compile away from it, torch would import all of it first,
+        which takes longer than anything else that a process does before its first token."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {})) if func.is_view else None
         first = result[0] if isinstance(result, (list, tuple)) else result
