@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "hash.h"
 #include "parallel.h"
-#include "retrieval/hash.h"
 
 namespace quire {
 
@@ -13,9 +13,9 @@ uint64_t checksum(const std::byte* data, int64_t num_bytes) {
   std::vector<uint64_t> pieces((num_bytes + kPieceBytes - 1) / kPieceBytes);
   parallel_items(pieces.size(), [&](int64_t i) {
     const int64_t begin = i * kPieceBytes, end = std::min(begin + kPieceBytes, num_bytes);
-    pieces[i] = retrieval::hash_bytes(data + begin, end - begin, i);
+    pieces[i] = hash_bytes(data + begin, end - begin, i);
   });
-  return retrieval::hash_bytes(pieces.data(), pieces.size() * sizeof(uint64_t), num_bytes);
+  return hash_bytes(pieces.data(), pieces.size() * sizeof(uint64_t), num_bytes);
 }
 
 }  // namespace quire

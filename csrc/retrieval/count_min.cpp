@@ -6,7 +6,7 @@
 #include <limits>
 #include <numbers>
 
-#include "retrieval/hash.h"
+#include "hash.h"
 
 namespace quire::retrieval {
 

@@ -12,8 +12,8 @@
 #include <algorithm>
 #include <array>
 
+#include "hash.h"
 #include "retrieval/errors.h"
-#include "retrieval/hash.h"
 #include "retrieval/hnsw.h"
 #include "retrieval/mapped_file.h"
 #include "retrieval/new_file.h"

@@ -9,7 +9,7 @@
 #include <optional>
 #include <vector>
 
-#include "retrieval/hash.h"
+#include "hash.h"
 
 namespace quire::retrieval {
 

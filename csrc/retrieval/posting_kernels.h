@@ -14,8 +14,8 @@
 #include <cstdint>
 
 #include "cpu_features.h"
+#include "hash.h"
 #include "retrieval/bm25.h"
-#include "retrieval/hash.h"
 
 namespace quire::retrieval {
 

@@ -9,8 +9,8 @@
 #include <span>
 #include <string_view>
 
+#include "hash.h"
 #include "retrieval/buffer.h"
-#include "retrieval/hash.h"
 #include "retrieval/table_file.h"
 
 namespace quire::retrieval {

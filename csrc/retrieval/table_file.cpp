@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "retrieval/hash.h"
+#include "hash.h"
 
 namespace quire::retrieval {
 namespace {

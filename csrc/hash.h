@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <cstring>
 
-namespace quire::retrieval {
+namespace quire {
 
 inline uint64_t fold_product(uint64_t a, uint64_t b) {
   const auto product = static_cast<unsigned __int128>(a) * b;
@@ -50,4 +50,4 @@ inline uint64_t hash_bytes(const void* data, size_t num_bytes, uint64_t seed) {
   return fold_product(fold_product(a ^ state, b ^ kOdd3) ^ num_bytes, kOdd2);
 }
 
-}  // namespace quire::retrieval
+}  // namespace quire
