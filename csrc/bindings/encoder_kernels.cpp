@@ -1,6 +1,7 @@
 // Faces of the kernels of encoders. They take addresses, as those in kernels.cpp do: quire/kernels/encoder.py has
 // checked dtypes, shapes and strides.
 
+#include "bindings/address.h"
 #include "bindings/rooms.h"
 #include "kernels/encoder_attention.h"
 #include "kernels/layer_norm.h"
@@ -14,13 +15,6 @@ using namespace nb::literals;
 namespace quire {
 
 namespace {
-
-using Address = uintptr_t;
-
-template <class T = void>
-T* at(Address address) {
-  return reinterpret_cast<T*>(address);
-}
 
 PackedShape shape_of(int64_t inputs, int64_t outputs, int dtype, int stored) {
   return {inputs, outputs, static_cast<DType>(dtype), static_cast<DType>(stored)};
@@ -46,7 +40,7 @@ void bind_linear_packed(nb::module_& m) {
         const LinearPacked args{
             shape_of(inputs, outputs, dtype, stored), at(x), at<std::byte>(data), at(bias), at(out), rows,
             static_cast<Nonlinearity>(nonlinearity)};
-        Recording::run([args] { linear_packed(args); });
+        Recording::run(KernelKind::kLinear, [args] { linear_packed(args); });
       },
       "x"_a, "data"_a, "bias"_a, "out"_a, "rows"_a, "inputs"_a, "outputs"_a, "nonlinearity"_a, "dtype"_a, "stored"_a,
       nb::call_guard<nb::gil_scoped_release>(), "bias is 0 where there is none.");
@@ -60,7 +54,7 @@ void bind_encoder_kernels(nb::module_& m) {
       "apply_nonlinearity",
       [](Address x, int64_t size, int kind, int dtype) {
         const ApplyNonlinearity args{at(x), size, static_cast<Nonlinearity>(kind), static_cast<DType>(dtype)};
-        Recording::run([args] { apply_nonlinearity(args); });
+        Recording::run(KernelKind::kRows, [args] { apply_nonlinearity(args); });
       },
       "x"_a, "size"_a, "kind"_a, "dtype"_a, nb::call_guard<nb::gil_scoped_release>());
   m.def(
@@ -69,7 +63,7 @@ void bind_encoder_kernels(nb::module_& m) {
          int dtype) {
         const LayerNorm args{
             at(x), at(residual), at(weight), at(bias), at(out), rows, width, eps, static_cast<DType>(dtype)};
-        Recording::run([args] { layer_norm(args); });
+        Recording::run(KernelKind::kRows, [args] { layer_norm(args); });
       },
       "x"_a, "residual"_a, "weight"_a, "bias"_a, "out"_a, "rows"_a, "width"_a, "eps"_a, "dtype"_a,
       nb::call_guard<nb::gil_scoped_release>(), "residual is 0 where there is none.");
@@ -88,7 +82,7 @@ void bind_encoder_kernels(nb::module_& m) {
                                     head_dim,
                                     scale,
                                     static_cast<DType>(dtype)};
-        Recording::run([args] { encoder_attention(args); });
+        Recording::run(KernelKind::kAttention, [args] { encoder_attention(args); });
       },
       "q"_a, "k"_a, "v"_a, "stride"_a, "out"_a, "starts"_a, "num_sequences"_a, "num_heads"_a, "head_dim"_a, "scale"_a,
       "dtype"_a, nb::call_guard<nb::gil_scoped_release>());

@@ -35,7 +35,7 @@ void bind_elementwise(nb::module_& m) {
       "embedding",
       [](Address ids, Address table, Address out, int64_t count, int64_t rows, int64_t row_bytes) {
         const Embedding args{at<int64_t>(ids), at<std::byte>(table), at<std::byte>(out), count, rows, row_bytes};
-        Recording::run([args] { embedding(args); });
+        Recording::run(KernelKind::kRows, [args] { embedding(args); });
       },
       "ids"_a, "table"_a, "out"_a, "count"_a, "rows"_a, "row_bytes"_a, nb::call_guard<nb::gil_scoped_release>());
   m.def(
@@ -45,7 +45,7 @@ void bind_elementwise(nb::module_& m) {
         const EmbeddingInt8 args{
             at<int64_t>(ids),         at<uint8_t>(data), at<float>(scales), at(out), count, rows, width,
             static_cast<DType>(dtype)};
-        Recording::run([args] { embedding_int8(args); });
+        Recording::run(KernelKind::kRows, [args] { embedding_int8(args); });
       },
       "ids"_a, "data"_a, "scales"_a, "out"_a, "count"_a, "rows"_a, "width"_a, "dtype"_a,
       nb::call_guard<nb::gil_scoped_release>());
@@ -55,7 +55,7 @@ void bind_elementwise(nb::module_& m) {
          int dtype) {
         const RmsNorm args{
             at(x), at(residual), at(weight), at(out), at(sum), rows, width, eps, static_cast<DType>(dtype)};
-        Recording::run([args] { rms_norm(args); });
+        Recording::run(KernelKind::kRows, [args] { rms_norm(args); });
       },
       "x"_a, "residual"_a, "weight"_a, "out"_a, "sum"_a, "rows"_a, "width"_a, "eps"_a, "dtype"_a,
       nb::call_guard<nb::gil_scoped_release>(), "residual and sum are 0 where there is no residual.");
@@ -65,7 +65,7 @@ void bind_elementwise(nb::module_& m) {
          int64_t num_heads, int64_t num_kv_heads, int64_t head_dim, int dtype) {
         const Rope args{at(q),  at(k),     q_stride,     k_stride, at<int64_t>(positions),   at<float>(cos_sin),
                         tokens, num_heads, num_kv_heads, head_dim, static_cast<DType>(dtype)};
-        Recording::run([args] { rope(args); });
+        Recording::run(KernelKind::kRows, [args] { rope(args); });
       },
       "q"_a, "k"_a, "q_stride"_a, "k_stride"_a, "positions"_a, "cos_sin"_a, "tokens"_a, "num_heads"_a, "num_kv_heads"_a,
       "head_dim"_a, "dtype"_a, nb::call_guard<nb::gil_scoped_release>());
@@ -73,7 +73,7 @@ void bind_elementwise(nb::module_& m) {
       "silu_mul",
       [](Address x, Address out, int64_t rows, int64_t width, int dtype) {
         const SiluMul args{at(x), at(out), rows, width, static_cast<DType>(dtype)};
-        Recording::run([args] { silu_mul(args); });
+        Recording::run(KernelKind::kRows, [args] { silu_mul(args); });
       },
       "x"_a, "out"_a, "rows"_a, "width"_a, "dtype"_a, nb::call_guard<nb::gil_scoped_release>());
 }
@@ -94,7 +94,7 @@ void bind_kv(nb::module_& m) {
       [](Address k, Address v, int64_t k_stride, int64_t v_stride, const CacheFields& cache, Address slots,
          int64_t tokens) {
         const StoreKv args{at(k), at(v), k_stride, v_stride, cache_of(cache), at<int64_t>(slots), tokens};
-        Recording::run([args] { store_kv(args); });
+        Recording::run(KernelKind::kStore, [args] { store_kv(args); });
       },
       "k"_a, "v"_a, "k_stride"_a, "v_stride"_a, "cache"_a, "slots"_a, "tokens"_a,
       nb::call_guard<nb::gil_scoped_release>());
@@ -117,7 +117,7 @@ void bind_kv(nb::module_& m) {
                         cache.dtype};
         const StoreKv store{at(k), at(v), k_stride, v_stride, cache, at<int64_t>(slots), tokens};
         const PrepareQkv args{rope, store, at(q_norm), at(k_norm), eps};
-        Recording::run([args] { prepare_qkv(args); });
+        Recording::run(KernelKind::kStore, [args] { prepare_qkv(args); });
       },
       "q"_a, "k"_a, "v"_a, "q_stride"_a, "k_stride"_a, "v_stride"_a, "positions"_a, "cos_sin"_a, "q_norm"_a, "k_norm"_a,
       "eps"_a, "cache"_a, "slots"_a, "tokens"_a, "num_heads"_a, nb::call_guard<nb::gil_scoped_release>(),
@@ -134,7 +134,7 @@ void bind_attention(nb::module_& m) {
   nb::class_<AttentionPlans>(m, "AttentionPlans", "What the layers of a step share: which queries read which keys.")
       .def(nb::init<>())
       .def(
-          "clear", [](AttentionPlans& plans) { Recording::run([&plans] { plans.clear(); }); },
+          "clear", [](AttentionPlans& plans) { Recording::run(KernelKind::kAttention, [&plans] { plans.clear(); }); },
           "The arrays hold other numbers now.");
   m.def(
       "paged_attention",
@@ -149,7 +149,7 @@ void bind_attention(nb::module_& m) {
                                      std::get<5>(cache),
                                      window.value_or(std::numeric_limits<int64_t>::max())};
         const PagedAttention args{at(q), q_stride, at(out), cache_of(cache), layout, num_heads, scale};
-        Recording::run([args, &plans] { paged_attention(args, plans); });
+        Recording::run(KernelKind::kAttention, [args, &plans] { paged_attention(args, plans); });
       },
       "q"_a, "q_stride"_a, "out"_a, "cache"_a, "block_tables"_a, "context_lens"_a, "query_starts"_a, "table_width"_a,
       "num_sequences"_a, "num_heads"_a, "window"_a.none(), "scale"_a, "plans"_a,
@@ -162,7 +162,7 @@ void bind_linear(nb::module_& m) {
       [](Address x, Address weight, Address bias, Address out, int64_t rows, int64_t inputs, int64_t outputs,
          int dtype) {
         const Linear args{at(x), at(weight), at(bias), at(out), rows, inputs, outputs, static_cast<DType>(dtype)};
-        Recording::run([args] { linear(args); });
+        Recording::run(KernelKind::kLinear, [args] { linear(args); });
       },
       "x"_a, "weight"_a, "bias"_a, "out"_a, "rows"_a, "inputs"_a, "outputs"_a, "dtype"_a,
       nb::call_guard<nb::gil_scoped_release>(), "bias is 0 where there is none.");
@@ -172,7 +172,7 @@ void bind_linear(nb::module_& m) {
          int64_t outputs, int dtype) {
         const LinearInt8 args{at(x),  at<uint8_t>(data), at<float>(scales),        at(bias), at(out), rows,
                               inputs, outputs,           static_cast<DType>(dtype)};
-        Recording::run([args] { linear_int8(args); });
+        Recording::run(KernelKind::kLinear, [args] { linear_int8(args); });
       },
       "x"_a, "data"_a, "scales"_a, "bias"_a, "out"_a, "rows"_a, "inputs"_a, "outputs"_a, "dtype"_a,
       nb::call_guard<nb::gil_scoped_release>());
@@ -182,7 +182,7 @@ void bind_linear(nb::module_& m) {
          int64_t group, int dtype) {
         const LinearInt4 args{at(x), at<std::byte>(data),      at(bias), at(out), rows, inputs, outputs,
                               group, static_cast<DType>(dtype)};
-        Recording::run([args] { linear_int4(args); });
+        Recording::run(KernelKind::kLinear, [args] { linear_int4(args); });
       },
       "x"_a, "data"_a, "bias"_a, "out"_a, "rows"_a, "inputs"_a, "outputs"_a, "group"_a, "dtype"_a,
       nb::call_guard<nb::gil_scoped_release>());
@@ -207,6 +207,19 @@ void bind_recording(nb::module_& m) {
       .def("end", &Recording::end)
       .def("replay", &Recording::replay, nb::call_guard<nb::gil_scoped_release>())
       .def("__len__", &Recording::size);
+  nb::class_<KernelClock>(m, "KernelClock", "How long the kernel calls of this thread took between begin and end.")
+      .def(nb::init<>())
+      .def("begin", &KernelClock::begin)
+      .def("end", &KernelClock::end)
+      .def(
+          "take",
+          [](KernelClock& clock) {
+            const KernelClock::Seconds seconds = clock.take();
+            nb::typed<nb::dict, nb::str, nb::float_> by_kind;
+            for (size_t kind = 0; kind < seconds.size(); ++kind) by_kind[kKernelKindNames[kind]] = seconds[kind];
+            return by_kind;
+          },
+          "Seconds by kind since it was last taken: linear, attention, store (into the cache), rows (all else).");
 }
 
 }  // namespace

@@ -3,5 +3,6 @@
 namespace quire {
 
 thread_local Recording* Recording::current_ = nullptr;
+thread_local KernelClock* KernelClock::current_ = nullptr;
 
 }  // namespace quire

@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/kernel_clock.h"
+
 namespace quire {
 
 class Recording {
@@ -22,20 +24,20 @@ class Recording {
 
   // All calls in their order. What one of them throws ends the replay.
   void replay() const {
-    for (const auto& call : calls_) call();
+    for (const auto& [kind, call] : calls_) KernelClock::run(kind, call);
   }
 
   size_t size() const { return calls_.size(); }
 
   template <class Call>
-  static void run(Call call) {
-    call();
-    if (current_ != nullptr) current_->calls_.emplace_back(std::move(call));
+  static void run(KernelKind kind, Call call) {
+    KernelClock::run(kind, call);
+    if (current_ != nullptr) current_->calls_.emplace_back(kind, std::move(call));
   }
 
  private:
   static thread_local Recording* current_;
-  std::vector<std::function<void()>> calls_;
+  std::vector<std::pair<KernelKind, std::function<void()>>> calls_;
 };
 
 }  // namespace quire

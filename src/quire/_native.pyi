@@ -34,6 +34,20 @@ class Recording:
 
     def __len__(self) -> int: ...
 
+class KernelClock:
+    """How long the kernel calls of this thread took between begin and end."""
+
+    def __init__(self) -> None: ...
+
+    def begin(self) -> None: ...
+
+    def end(self) -> None: ...
+
+    def take(self) -> dict[str, float]:
+        """
+        Seconds by kind since it was last taken: linear, attention, store (into the cache), rows (all else).
+        """
+
 def embedding(ids: int, table: int, out: int, count: int, rows: int, row_bytes: int) -> None: ...
 
 def embedding_int8(ids: int, data: int, scales: int, out: int, count: int, rows: int, width: int, dtype: int) -> None: ...

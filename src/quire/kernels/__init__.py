@@ -3,7 +3,7 @@
 One set of names for every device. Knows tensors and addresses; no models and no schedules.
 """
 
-from quire._native import AttentionPlans
+from quire._native import AttentionPlans, KernelClock
 from quire.kernels.capture import NotCapturableError, Workspace, capture
 from quire.kernels.cpu import (
     AttentionLayout,
@@ -51,6 +51,7 @@ __all__ = [
     "AttentionPlans",
     "Int4Weight",
     "Int8Weight",
+    "KernelClock",
     "Nonlinearity",
     "NotCapturableError",
     "PackedWeight",

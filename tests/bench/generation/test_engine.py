@@ -52,7 +52,10 @@ def test_latency_throughput_and_startup_are_the_same_cases(tmp_path: Path) -> No
     assert forty.tail is not None
     assert max(part.slow for part in forty.tail.facts if part.name == "sequences") <= 40
     assert one.tail is not None
-    assert {stage.name for stage in one.tail.stages} == {"schedule", "prepare", "forward", "sample", "text", "rest"}
+    stages = {stage.name: stage for stage in one.tail.stages}
+    kernels = {"linear", "attention", "store", "rows"}
+    assert set(stages) == {"schedule", "prepare", "forward", "sample", "text", "rest"} | kernels
+    assert min(stages[name].median for name in kernels) > 0  # in steps that are replayed too, which most are
 
 
 def test_lengths_are_those_of_the_peers() -> None:

@@ -1,7 +1,9 @@
 """The bench asks the collection that it filled, stage by stage, and leaves nothing behind."""
 
 import gzip
+import itertools
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +11,15 @@ import pytest
 
 from quire.bench.harness import measure
 from quire.bench.search import retrieval
+from quire.bench.tail import tail_of
 from quire.errors import ConfigError
+from quire.retrieval.collection import Collection
+from quire.retrieval.collection.search import Request
+from quire.retrieval.pipeline import RetrievalPipeline
+from quire.retrieval.store.state.reading import Reading
 from tests.retrieval.fakes import HashedWords
 
+PAUSE_S = 0.05
 TEXTS = [f"passage number {i} of the book about owls" for i in range(30)]
 
 
@@ -69,3 +77,34 @@ def test_data_has_to_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("QUIRE_DATA", raising=False)
     with pytest.raises(ConfigError, match="give --data PATH"):
         retrieval.cases()
+
+
+@pytest.mark.parametrize(
+    ("stage", "owner", "method"),
+    [
+        ("embed", HashedWords, "embed_queries"),
+        ("lexical", Reading, "lexical"),
+        ("dense", Reading, "dense"),
+        ("fuse", Request, "fuse"),
+        ("fetch", Reading, "chunks"),
+    ],
+)
+def test_the_stage_that_is_slow_for_one_question_is_the_cause(
+    stage: str, owner: type, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, calls = getattr(owner, method), itertools.count(1)
+
+    def slow_at_last(*args, **kwargs):
+        if next(calls) == 50:
+            time.sleep(PAUSE_S)
+        return usual(*args, **kwargs)
+
+    with Collection.open(tmp_path / "owls", embedder=HashedWords()) as collection:
+        collection.add([{"id": str(i), "text": text} for i, text in enumerate(TEXTS)], progress=False)
+        monkeypatch.setattr(owner, method, slow_at_last)
+        asked = [*(f"owls number {i}" for i in range(49)), "a much longer question about owls"]
+        pipeline = RetrievalPipeline(collection, k=3, cache_tokens=0)
+        tail = tail_of("searches", list(retrieval.searches(pipeline, asked, is_recorded=True)))
+    assert (tail.count, tail.num_slow, tail.cause.name) == (50, 1, stage)
+    assert tail.cause.slow >= 1e3 * PAUSE_S > tail.cause.median
+    assert [(fact.slow, fact.median) for fact in tail.facts if fact.name == "words"] == [(6, 3)]

@@ -1,10 +1,11 @@
 """Steps of a running engine, each with the time of its stages: for explaining the slow ones.
 
-    with StepRecorder(engine) as recorder:        schedule   who runs, and which blocks
-        …                                         prepare    arrays of the plan
-        recorder.take()                           forward    the model, from ids to logits
-                                                  sample     logits to tokens
-                                                  text       tokens to text, stop strings, outputs
+    with StepRecorder(engine) as recorder:     schedule   who runs, and which blocks
+        …                                      prepare    arrays of the plan
+        recorder.take()                        linear, attention, store, rows     the kernels of the model, by kind
+                                               forward    what is left of it: Python, and torch's own operations
+                                               sample     logits to tokens
+                                               text       tokens to text, stop strings, outputs
 
 While it is open, the methods of this one engine that begin a stage are read through the clock; an engine that nobody
 records is as it was. What that costs a step: `quire bench overhead --tail`.
@@ -19,6 +20,7 @@ from typing import Any
 from quire.bench.machine.pauses import Pauses
 from quire.bench.tail import Event
 from quire.engine.engine import LLMEngine
+from quire.kernels import KernelClock
 from quire.scheduling.scheduler import ScheduledBatch
 
 KIND = "steps"
@@ -30,6 +32,7 @@ class StepRecorder:
         self._events: list[Event] = []
         self._spent_s: dict[str, float] = {}
         self._plan: dict[str, float] = {}
+        self._kernels = KernelClock()
         self._pauses = Pauses()
         self._stack = ExitStack()
 
@@ -38,11 +41,11 @@ class StepRecorder:
         self._stack.enter_context(self._pauses)
         for owner, method, stage in (
             (runner._builder, "build", "prepare"),
-            (runner._executor, "execute", "forward"),
             (runner._sampler, "sample", "sample"),
             (engine, "_collect", "text"),
         ):
             self._instead(owner, method, self._clocked(getattr(owner, method), stage))
+        self._instead(runner._executor, "execute", self._split(runner._executor.execute))
         self._instead(engine.scheduler, "schedule", self._noted(engine.scheduler.schedule))
         self._instead(engine, "step", self._recorded(engine.step))
         return self
@@ -70,7 +73,24 @@ class StepRecorder:
             try:
                 return function(*args, **kwargs)
             finally:
-                self._spent_s[stage] = self._spent_s.get(stage, 0.0) + perf_counter() - begin_s
+                self._add(stage, perf_counter() - begin_s)
+
+        return run
+
+    def _split(self, execute: Callable[..., Any]) -> Callable[..., Any]:
+        """Into the kinds of kernels that it calls, and what is left."""
+        clocked = self._clocked(execute, "forward")
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            self._kernels.begin()
+            try:
+                return clocked(*args, **kwargs)
+            finally:
+                self._kernels.end()
+                for kind, spent_s in self._kernels.take().items():
+                    if spent_s:
+                        self._add(kind, spent_s)
+                        self._add("forward", -spent_s)
 
         return run
 
@@ -97,6 +117,9 @@ class StepRecorder:
             return outputs
 
         return run
+
+    def _add(self, stage: str, spent_s: float) -> None:
+        self._spent_s[stage] = self._spent_s.get(stage, 0.0) + spent_s
 
     def _num_recordings(self) -> float:
         graphs = getattr(self._engine._runner._executor, "_graphs", None)
