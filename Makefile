@@ -63,9 +63,11 @@ proto: $(VENV)/.developer
 
 bench: $(VENV)/.native
 	@$(PIP) install -q -c constraints.txt matplotlib python-docx python-pptx
-	@$(BIN)/quire bench all
-	@$(BIN)/quire report numbers --results benchmarks/out > benchmarks/out/numbers.md && cat benchmarks/out/numbers.md
-	@$(BIN)/quire report claims --results benchmarks/out > benchmarks/out/claims.md && cat benchmarks/out/claims.md
+	@status=0; $(BIN)/quire bench all || status=1; \
+	for table in numbers claims; do \
+	  $(BIN)/quire report $$table --results benchmarks/out > benchmarks/out/$$table.md || status=1; \
+	  cat benchmarks/out/$$table.md; \
+	done; exit $$status
 
 docs: $(VENV)/.tools
 	@echo "==> Building the pages into build/docs"

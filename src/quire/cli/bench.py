@@ -4,6 +4,7 @@ Knows how to run and show a benchmark, and nothing of what any of them measures.
 """
 
 import inspect
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -82,10 +83,10 @@ def run_benchmark(
         cases, repetitions=repetitions, warmup=warmup, traces_memory=traces_memory, console=Console(stderr=True)
     )
     report = Report(benchmark.name, results)
+    if json_path:
+        _write(json_path, report.to_json())  # first, so that nothing which is said or drawn of it can lose it
     _tell(report, earlier, csv_path, benchmark.explain(report))
     _draw(report, benchmark, plot_dir)
-    if json_path:
-        _write(json_path, report.to_json())
 
 
 def _tell(report: "Report", earlier: "Report | None", csv_path: Path | None, explanation: str = "") -> None:
@@ -173,21 +174,14 @@ def _run_all(
         "benchmarks/out"
     ),
 ) -> None:
-    from quire.bench.suite import SUITE
+    """Goes on where one fails, and says so at the end."""
+    from quire.bench.suite import SUITE, run_suite
 
-    for run in SUITE:
-        benchmark = registry.find_benchmarks()[run.benchmark]
-        run_benchmark(
-            benchmark,
-            {parameter.name: parameter.default for parameter in benchmark.parameters} | dict(run.arguments),
-            repetitions=run.repetitions,
-            warmup=run.warmup,
-            json_path=out / f"{run.benchmark}.json",
-            csv_path=out / f"{run.benchmark}.csv",
-            compare_path=None,
-            plot_dir=out,
-            traces_memory=run.traces_memory,
-        )
+    failed = run_suite(SUITE, out)
+    if failed:
+        print(f"error: {len(failed)} of {len(SUITE)} benchmarks failed; by itself each says why:", file=sys.stderr)
+        print("\n".join(f"  {command}" for command in failed), file=sys.stderr)
+        raise typer.Exit(1)
 
 
 def _as_parameter(parameter: Parameter) -> inspect.Parameter:
