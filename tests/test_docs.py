@@ -4,13 +4,11 @@ ARCHITECTURE.md has every room with its own question."""
 import ast
 import re
 import shlex
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from quire.cli.app import app
 from tools import knob_tables
@@ -36,21 +34,35 @@ def with_(pages: list[Path], language: str) -> list[Path]:
 
 
 @pytest.mark.parametrize("page", with_(PAGES, "python"), ids=lambda page: page.name)
-def test_the_python_of_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
+def test_the_python_of_a_page_runs_from_top_to_bottom(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     program = "\n".join(blocks(page, "python"))
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    exec(compile(program, page.name, "exec"), {"__name__": "__main__"})
+    printed = capsys.readouterr().out.splitlines()
     for expected in re.findall(r"print\(error\)  # (.+)", program):
-        assert expected in done.stdout.splitlines()
+        assert expected in printed
 
 
 @pytest.mark.parametrize("page", with_(PAGES, "console"), ids=lambda page: page.name)
-def test_the_commands_of_a_page_run_one_after_the_other(page: Path, tmp_path: Path) -> None:
-    (tmp_path / "README.md").write_text("Once upon a time")
-    quire = f"{shlex.quote(sys.executable)} -m quire.cli --log-level error"
-    script = "\n".join(re.sub(r"(^|\| )quire\b", rf"\1{quire}", line) for line in commands(page))
-    done = subprocess.run(["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def test_the_commands_of_a_page_run_one_after_the_other(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("README.md").write_text("Once upon a time")
+    for line in commands(page):
+        done = typed(line)
+        assert done.exit_code == 0, f"{line}\n{done.output}"
+
+
+def typed(line: str) -> Result:
+    """What a shell does with `quire WORDS` and with `echo WORDS | quire WORDS`, in this process."""
+    words = shlex.split(line)
+    said = words[: words.index("|")] if "|" in words else []
+    program, *arguments = words[len(said) + bool(said) :]
+    assert (said[:1], program) in (([], "quire"), (["echo"], "quire")), line
+    return CliRunner().invoke(app, ["--log-level", "error", *arguments], input=" ".join(said[1:]))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
