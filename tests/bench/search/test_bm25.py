@@ -39,6 +39,13 @@ def test_a_dataset_is_read_with_our_analyzer(tmp_path) -> None:
     assert [set(query) <= set(documents[1]) and len(query) for query in queries] == [4, 4, 4]
 
 
+def test_terms_are_those_that_a_text_of_them_has(tmp_path) -> None:
+    (tmp_path / "notes.jsonl").write_text('{"text": "They OK\'ed what the owner\'s dogs did"}\n')
+    documents, _ = bm25._corpus(str(tmp_path / "notes.jsonl"), 1, 0)
+    assert documents == [["ok", "what", "owner", "dog", "did"]]
+    assert bm25.Quire(documents, []).build().length(0) == 5
+
+
 def test_each_size_is_measured_on_the_first_so_many_documents(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("QUIRE_DATA", raising=False)
     monkeypatch.setattr(bm25, "find_spec", lambda package: package == "quire" or None)
