@@ -56,6 +56,12 @@ class Links {
     while (n < capacity_ && get(n) != kNone) ++n;
     return n;
   }
+  bool contains(uint32_t slot) const {
+    for (uint32_t i = 0; i < capacity_ && get(i) != kNone; ++i) {
+      if (get(i) == slot) return true;
+    }
+    return false;
+  }
   // REQUIRES: size() < capacity().
   void append(uint32_t slot) { set(size(), slot); }
   void assign(std::span<const uint32_t> slots) {

@@ -117,7 +117,9 @@ class Hnsw {
   // hnsw_compact.cpp
   uint32_t copy_row(const Hnsw& from, uint32_t slot);
   void mend_into(Hnsw& fresh, std::span<const uint32_t> new_slots, int num_threads) const;
-  std::vector<uint32_t> mended_links(uint32_t slot, int level, WalkState& state) const;
+  void mend_links(Hnsw& fresh, std::span<const uint32_t> new_slots, uint32_t slot, int level,
+                  std::vector<Link>& back_links, WalkState& state) const;
+  std::vector<Hit> near_links(uint32_t slot, int level, std::span<const uint32_t> kept, WalkState& state) const;
   std::vector<Hit> by_distance(uint32_t slot, std::span<const uint32_t> others, WalkState& state) const;
   void link_orphan(uint32_t slot);
 

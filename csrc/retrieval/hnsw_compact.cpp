@@ -42,8 +42,9 @@ uint32_t Hnsw::copy_row(const Hnsw& from, uint32_t slot) {
   return copy;
 }
 
-// Gives `fresh` the links of this graph. Dead neighbours make room for others that are near.
+// Gives `fresh` the links of this graph. Dead neighbours make room for others that are near, who link back.
 void Hnsw::mend_into(Hnsw& fresh, std::span<const uint32_t> new_slots, int num_threads) const {
+  std::vector<std::vector<Link>> links_of(new_slots.size());
   parallel_items(
       static_cast<int64_t>(new_slots.size()),
       [&](int64_t i) {
@@ -51,9 +52,7 @@ void Hnsw::mend_into(Hnsw& fresh, std::span<const uint32_t> new_slots, int num_t
         if (new_slots[slot] == kNone) return;
         const auto lease = states_.lease();
         for (int level = 0; level <= graph_->node(slot).level; ++level) {
-          std::vector<uint32_t> links = mended_links(slot, level, *lease);
-          for (uint32_t& link : links) link = new_slots[link];
-          fresh.graph_->links(new_slots[slot], level).assign(links);
+          mend_links(fresh, new_slots, slot, level, links_of[slot], *lease);
         }
       },
       num_threads);
@@ -64,35 +63,58 @@ void Hnsw::mend_into(Hnsw& fresh, std::span<const uint32_t> new_slots, int num_t
     if (level > entry.level) entry = {slot, level};
   }
   fresh.graph_->publish(num_slots, entry);
+  std::vector<Link> back_links;
+  for (const auto& links : links_of) {
+    std::copy_if(links.begin(), links.end(), std::back_inserter(back_links),
+                 [&](const Link& link) { return !fresh.graph_->links(link.target, link.level).contains(link.source); });
+  }
+  fresh.link_back(back_links, num_threads);
   for (uint32_t slot = 0; slot < num_slots; ++slot) {
     if (fresh.graph_->links(slot, 0).size() == 0) fresh.link_orphan(slot);
   }
 }
 
-std::vector<uint32_t> Hnsw::mended_links(uint32_t slot, int level, WalkState& state) const {
-  const auto links_of = [&](uint32_t of) {
-    const Links links = graph_->links(of, level);
-    std::vector<uint32_t> slots(links.size());
-    for (uint32_t i = 0; i < slots.size(); ++i) slots[i] = links.get(i);
-    return slots;
-  };
-  const auto is_dead = [&](uint32_t of) { return !graph_->node(of).is_live(); };
-  const std::vector<uint32_t> old = links_of(slot);
-  std::vector<uint32_t> kept, beyond;
-  std::remove_copy_if(old.begin(), old.end(), std::back_inserter(kept), is_dead);
-  if (kept.size() == old.size()) return kept;
-  // Also the neighbours of those that stay: a dead one may have kept some of them from being linked to.
-  for (const uint32_t neighbour : old) {
-    const std::vector<uint32_t> next = links_of(neighbour);
-    beyond.insert(beyond.end(), next.begin(), next.end());
+// The links of one slot; `back_links` are those that whoever is new among them should have to it.
+void Hnsw::mend_links(Hnsw& fresh, std::span<const uint32_t> new_slots, uint32_t slot, int level,
+                      std::vector<Link>& back_links, WalkState& state) const {
+  std::vector<uint32_t> kept;
+  const Links old = graph_->links(slot, level);
+  const uint32_t num_old = old.size();
+  for (uint32_t i = 0; i < num_old; ++i) {
+    if (graph_->node(old.get(i)).is_live()) kept.push_back(old.get(i));
   }
+  const size_t num_kept = kept.size();
+  if (num_kept < num_old) {
+    const std::vector<Hit> near = near_links(slot, level, kept, state);
+    select(near, old.capacity(), kept, state);
+    for (const Hit& hit : near) {
+      if (kept.size() >= num_old) break;
+      if (std::find(kept.begin(), kept.end(), hit.slot) == kept.end()) kept.push_back(hit.slot);
+    }
+    for (const Hit& hit : near) {
+      if (std::find(kept.begin() + num_kept, kept.end(), hit.slot) == kept.end()) continue;
+      back_links.push_back({new_slots[hit.slot], new_slots[slot], hit.distance, level});
+    }
+  }
+  for (uint32_t& link : kept) link = new_slots[link];
+  fresh.graph_->links(new_slots[slot], level).assign(kept);
+}
+
+// Live neighbours of all neighbours, but for `kept`, nearest first. Those of live ones too: a dead one may have kept
+// some of them from being linked to.
+std::vector<Hit> Hnsw::near_links(uint32_t slot, int level, std::span<const uint32_t> kept, WalkState& state) const {
+  std::vector<uint32_t> beyond;
+  const auto for_each_link = [&](uint32_t of, const auto& visit) {
+    const Links links = graph_->links(of, level);
+    for (uint32_t i = 0, n = links.size(); i < n; ++i) visit(links.get(i));
+  };
+  for_each_link(slot, [&](uint32_t near) { for_each_link(near, [&](uint32_t next) { beyond.push_back(next); }); });
   std::sort(beyond.begin(), beyond.end());
   beyond.erase(std::unique(beyond.begin(), beyond.end()), beyond.end());
   std::erase_if(beyond, [&](uint32_t of) {
-    return of == slot || is_dead(of) || std::find(kept.begin(), kept.end(), of) != kept.end();
+    return of == slot || !graph_->node(of).is_live() || std::find(kept.begin(), kept.end(), of) != kept.end();
   });
-  select(by_distance(slot, beyond, state), graph_->links(slot, level).capacity(), kept, state);
-  return kept;
+  return by_distance(slot, beyond, state);
 }
 
 std::vector<Hit> Hnsw::by_distance(uint32_t slot, std::span<const uint32_t> others, WalkState& state) const {
