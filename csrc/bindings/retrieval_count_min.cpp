@@ -26,17 +26,17 @@ using retrieval::KeyKind;
 using Integers = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Counts = nb::ndarray<const uint64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
-constexpr size_t kChunk = 1 << 12;  // keys viewed at a time
+constexpr size_t kChunk = 1 << 10;  // keys viewed at a time: they and their views stay in the second-level cache
 
-Key view_integer(const int64_t* integer) {
-  return {{reinterpret_cast<const char*>(integer), sizeof(int64_t)}, KeyKind::kInteger};
+Key view_integer(const CountMin& sketch, const int64_t* integer) {
+  return sketch.key({reinterpret_cast<const char*>(integer), sizeof(int64_t)}, KeyKind::kInteger);
 }
 
 // A view of a Python key, valid while the key lives; an integer is kept in `integer`.
-Key view_key(PyObject* key, int64_t* integer) {
-  if (PyUnicode_Check(key)) return {view_utf8(key), KeyKind::kText};
+Key view_key(const CountMin& sketch, PyObject* key, int64_t* integer) {
+  if (PyUnicode_Check(key)) return sketch.key(view_utf8(key), KeyKind::kText);
   if (PyBytes_Check(key)) {
-    return {{PyBytes_AS_STRING(key), static_cast<size_t>(PyBytes_GET_SIZE(key))}, KeyKind::kBytes};
+    return sketch.key({PyBytes_AS_STRING(key), static_cast<size_t>(PyBytes_GET_SIZE(key))}, KeyKind::kBytes);
   }
   if (!PyLong_Check(key)) {
     throw InvalidInput(std::string("a key is of type ") + Py_TYPE(key)->tp_name + "; allowed: str, bytes, int");
@@ -46,7 +46,7 @@ Key view_key(PyObject* key, int64_t* integer) {
     PyErr_Clear();
     throw InvalidInput("an integer key does not fit into 64 bits; allowed: -2**63 to 2**63 - 1");
   }
-  return view_integer(integer);
+  return view_integer(sketch, integer);
 }
 
 nb::object key_object(const Hitter& hitter) {
@@ -61,20 +61,23 @@ nb::object key_object(const Hitter& hitter) {
 // Views of up to kChunk Python keys. Holds the keys, so that the views stay valid without the GIL.
 class KeyChunk {
  public:
-  explicit KeyChunk(size_t num_keys) : views_(std::min(kChunk, num_keys)), integers_(views_.size()) {}
+  KeyChunk(const CountMin& sketch, size_t num_keys)
+      : sketch_(sketch), views_(std::min(kChunk, num_keys)), integers_(views_.size()) {}
   ~KeyChunk() { release(); }
   KeyChunk(const KeyChunk&) = delete;
   KeyChunk& operator=(const KeyChunk&) = delete;
 
   void take(PyObject** keys, size_t num_keys) {
-    constexpr size_t kAhead = 16;  // strings lie all over memory
+    constexpr size_t kAhead = 16, kLine = 64;  // strings lie all over memory, most of them on two lines
     release();
     held_ = {keys, keys + num_keys};
     for (size_t i = 0; i < num_keys; ++i) {
-      __builtin_prefetch(held_[std::min(i + kAhead, num_keys - 1)]);
+      const char* ahead = reinterpret_cast<const char*>(held_[std::min(i + kAhead, num_keys - 1)]);
+      __builtin_prefetch(ahead, 1);
+      __builtin_prefetch(ahead + kLine);
       Py_INCREF(held_[i]);
       ++num_held_;
-      views_[i] = view_key(held_[i], &integers_[i]);
+      views_[i] = view_key(sketch_, held_[i], &integers_[i]);
     }
   }
   std::span<const Key> views() const { return {views_.data(), num_held_}; }
@@ -85,6 +88,7 @@ class KeyChunk {
     num_held_ = 0;
   }
 
+  const CountMin& sketch_;
   std::vector<PyObject*> held_;
   std::vector<Key> views_;
   std::vector<int64_t> integers_;
@@ -93,9 +97,9 @@ class KeyChunk {
 
 // use(keys, index of the first) without the GIL, a chunk at a time.
 template <class Use>
-void for_each_chunk(const nb::list& keys, const Use& use) {
+void for_each_chunk(const CountMin& sketch, const nb::list& keys, const Use& use) {
   const size_t num_keys = keys.size();
-  KeyChunk chunk(num_keys);
+  KeyChunk chunk(sketch, num_keys);
   for (size_t begin = 0; begin < num_keys; begin += kChunk) {
     if (keys.size() != num_keys) throw InvalidInput("the list of keys was changed while it was read");
     chunk.take(PySequence_Fast_ITEMS(keys.ptr()) + begin, std::min(kChunk, num_keys - begin));
@@ -105,12 +109,12 @@ void for_each_chunk(const nb::list& keys, const Use& use) {
 }
 
 template <class Use>
-void for_each_chunk(const Integers& keys, const Use& use) {
+void for_each_chunk(const CountMin& sketch, const Integers& keys, const Use& use) {
   const nb::gil_scoped_release unlocked;
   std::vector<Key> views(std::min(kChunk, keys.size()));
   for (size_t begin = 0; begin < keys.size(); begin += kChunk) {
     const size_t n = std::min(kChunk, keys.size() - begin);
-    for (size_t i = 0; i < n; ++i) views[i] = view_integer(keys.data() + begin + i);
+    for (size_t i = 0; i < n; ++i) views[i] = view_integer(sketch, keys.data() + begin + i);
     use(std::span<const Key>(views.data(), n), begin);
   }
 }
@@ -121,7 +125,7 @@ void add_batch(CountMin& sketch, const Keys& keys, const std::optional<Counts>& 
     throw InvalidInput("there are " + std::to_string(keys.size()) + " keys and " + std::to_string(counts->size()) +
                        " counts; give one count for each key, or none");
   }
-  for_each_chunk(keys, [&](std::span<const Key> chunk, size_t begin) {
+  for_each_chunk(sketch, keys, [&](std::span<const Key> chunk, size_t begin) {
     sketch.add(chunk, counts ? std::span(counts->data() + begin, chunk.size()) : std::span<const uint64_t>());
   });
 }
@@ -129,7 +133,8 @@ void add_batch(CountMin& sketch, const Keys& keys, const std::optional<Counts>& 
 template <class Keys>
 auto estimate_batch(const CountMin& sketch, const Keys& keys) {
   auto estimates = std::make_unique<uint64_t[]>(keys.size());
-  for_each_chunk(keys, [&](std::span<const Key> chunk, size_t begin) { sketch.estimate(chunk, &estimates[begin]); });
+  for_each_chunk(sketch, keys,
+                 [&](std::span<const Key> chunk, size_t begin) { sketch.estimate(chunk, &estimates[begin]); });
   uint64_t* data = estimates.get();
   nb::capsule owner(estimates.release(), [](void* p) noexcept { delete[] static_cast<uint64_t*>(p); });
   return nb::ndarray<nb::numpy, uint64_t, nb::ndim<1>>(data, {keys.size()}, owner);
@@ -138,7 +143,7 @@ auto estimate_batch(const CountMin& sketch, const Keys& keys) {
 uint64_t estimate(const CountMin& sketch, nb::handle key) {
   int64_t integer;
   uint64_t estimate;
-  const Key view = view_key(key.ptr(), &integer);
+  const Key view = view_key(sketch, key.ptr(), &integer);
   sketch.estimate({&view, 1}, &estimate);
   return estimate;
 }
@@ -146,7 +151,7 @@ uint64_t estimate(const CountMin& sketch, nb::handle key) {
 void add(CountMin& sketch, nb::handle key, int64_t count) {
   if (count < 0) throw InvalidInput("count is " + std::to_string(count) + "; allowed: 0 or more");
   int64_t integer;
-  const Key view = view_key(key.ptr(), &integer);
+  const Key view = view_key(sketch, key.ptr(), &integer);
   const auto times = static_cast<uint64_t>(count);
   sketch.add({&view, 1}, {&times, 1});
 }

@@ -6,8 +6,6 @@
 #include <limits>
 #include <numbers>
 
-#include "hash.h"
-
 namespace quire::retrieval {
 
 CountMin::CountMin(const CountMinOptions& options) : options_(options), state_{make_cells(options), 0, {}, 0} {
@@ -24,10 +22,6 @@ CountMin::Cells CountMin::make_cells(const CountMinOptions& options) {
   return Counters<uint32_t>(size);
 }
 
-uint64_t CountMin::hash(const Key& key) const {
-  return hash_bytes(key.bytes.data(), key.bytes.size(), options_.seed + static_cast<uint64_t>(key.kind));
-}
-
 // One pairwise independent hash per row (multiply, add, keep the high half), scaled down to the width.
 void CountMin::locate(uint64_t hash, uint64_t* cells) const {
   for (int row = 0; row < options_.depth; ++row) {
@@ -36,11 +30,10 @@ void CountMin::locate(uint64_t hash, uint64_t* cells) const {
   }
 }
 
-// visit(index of the key, its hash, its cells); the cells of a few keys are fetched before the first of them is needed.
+// visit(index of the key, its cells); the cells of a few keys are fetched before the first of them is needed.
 template <class Visit>
 void CountMin::for_each_located(std::span<const Key> keys, const Visit& visit) const {
   constexpr size_t kAhead = 16;
-  std::array<uint64_t, kAhead> hashes;
   std::array<uint64_t, kAhead * kMaxDepth> at;
   const size_t depth = options_.depth;
   std::visit(
@@ -48,11 +41,10 @@ void CountMin::for_each_located(std::span<const Key> keys, const Visit& visit) c
         for (size_t begin = 0; begin < keys.size(); begin += kAhead) {
           const size_t n = std::min(kAhead, keys.size() - begin);
           for (size_t i = 0; i < n; ++i) {
-            hashes[i] = hash(keys[begin + i]);
-            locate(hashes[i], &at[i * depth]);
+            locate(keys[begin + i].hash, &at[i * depth]);
             for (size_t row = 0; row < depth; ++row) cells.prefetch(at[i * depth + row]);
           }
-          for (size_t i = 0; i < n; ++i) visit(begin + i, hashes[i], std::span<const uint64_t>(&at[i * depth], depth));
+          for (size_t i = 0; i < n; ++i) visit(begin + i, std::span<const uint64_t>(&at[i * depth], depth));
         }
       },
       state_.cells);
@@ -73,11 +65,11 @@ void CountMin::add(std::span<const Key> keys, std::span<const uint64_t> counts) 
   const std::lock_guard lock(mutex_);
   std::visit(
       [&](auto& cells) {
-        for_each_located(keys, [&](size_t i, uint64_t hash, std::span<const uint64_t> at) {
+        for_each_located(keys, [&](size_t i, std::span<const uint64_t> at) {
           const uint64_t count = counts.empty() ? 1 : counts[i];
           const uint64_t estimate = raise(cells, at, count);
           state_.total += static_cast<double>(count);
-          if (options_.num_hitters > 0 && estimate > state_.threshold) track(keys[i], hash, estimate);
+          if (options_.num_hitters > 0 && estimate > state_.threshold) track(keys[i], estimate);
         });
       },
       state_.cells);
@@ -87,7 +79,7 @@ void CountMin::estimate(std::span<const Key> keys, uint64_t* out) const {
   const std::lock_guard lock(mutex_);
   std::visit(
       [&](const auto& cells) {
-        for_each_located(keys, [&](size_t i, uint64_t, std::span<const uint64_t> at) { out[i] = cells.least(at); });
+        for_each_located(keys, [&](size_t i, std::span<const uint64_t> at) { out[i] = cells.least(at); });
       },
       state_.cells);
 }
@@ -95,12 +87,12 @@ void CountMin::estimate(std::span<const Key> keys, uint64_t* out) const {
 uint64_t CountMin::estimate_one(const Key& key) const {
   std::array<uint64_t, kMaxDepth> buffer;
   const std::span at(buffer.data(), options_.depth);
-  locate(hash(key), buffer.data());
+  locate(key.hash, buffer.data());
   return std::visit([&](const auto& cells) { return cells.least(at); }, state_.cells);
 }
 
-void CountMin::track(const Key& key, uint64_t hash, uint64_t estimate) {
-  const auto [it, is_new] = state_.tracked.try_emplace(hash);
+void CountMin::track(const Key& key, uint64_t estimate) {
+  const auto [it, is_new] = state_.tracked.try_emplace(key.hash);
   if (is_new) {
     it->second.bytes = key.bytes;
     it->second.kind = key.kind;
@@ -139,7 +131,7 @@ void CountMin::merge(const CountMin& other) {
   state_.total += theirs.total;
   if (options_.num_hitters == 0) return;
   for (const auto& [hash, hitter] : theirs.tracked) state_.tracked.try_emplace(hash, hitter);
-  for (auto& [hash, hitter] : state_.tracked) hitter.estimate = estimate_one({hitter.bytes, hitter.kind});
+  for (auto& [hash, hitter] : state_.tracked) hitter.estimate = estimate_one(key(hitter.bytes, hitter.kind));
   keep_best();
 }
 
@@ -166,7 +158,7 @@ std::vector<Hitter> CountMin::heavy_hitters(uint64_t k) const {
   const std::lock_guard lock(mutex_);
   std::vector<Hitter> hitters;
   for (const auto& [hash, hitter] : state_.tracked) {
-    hitters.push_back({hitter.bytes, hitter.kind, estimate_one({hitter.bytes, hitter.kind})});
+    hitters.push_back({hitter.bytes, hitter.kind, estimate_one(key(hitter.bytes, hitter.kind))});
   }
   std::sort(hitters.begin(), hitters.end(), [](const Hitter& a, const Hitter& b) {
     return a.estimate != b.estimate ? a.estimate > b.estimate : a.bytes < b.bytes;

@@ -25,14 +25,17 @@
 #include <variant>
 #include <vector>
 
+#include "hash.h"
+
 namespace quire::retrieval {
 
 enum class KeyKind : uint8_t { kText, kBytes, kInteger };
 
-// A view of a key; an integer is its eight bytes.
+// A view of a key, as one sketch hashes it; an integer is its eight bytes.
 struct Key {
   std::string_view bytes;
   KeyKind kind;
+  uint64_t hash;
 };
 
 struct Hitter {
@@ -110,6 +113,11 @@ class CountMin {
 
   explicit CountMin(const CountMinOptions& options);
 
+  // As add and estimate of this sketch take it.
+  Key key(std::string_view bytes, KeyKind kind) const {
+    return {bytes, kind, hash_bytes(bytes.data(), bytes.size(), options_.seed + static_cast<uint64_t>(kind))};
+  }
+
   // Counts are 1 each where `counts` is empty.
   void add(std::span<const Key> keys, std::span<const uint64_t> counts);
   void estimate(std::span<const Key> keys, uint64_t* out) const;
@@ -137,14 +145,13 @@ class CountMin {
   };
 
   static Cells make_cells(const CountMinOptions& options);
-  uint64_t hash(const Key& key) const;
   void locate(uint64_t hash, uint64_t* cells) const;
   template <class Visit>
   void for_each_located(std::span<const Key> keys, const Visit& visit) const;
   template <class C>
   uint64_t raise(C& cells, std::span<const uint64_t> at, uint64_t count) const;
   uint64_t estimate_one(const Key& key) const;
-  void track(const Key& key, uint64_t hash, uint64_t estimate);
+  void track(const Key& key, uint64_t estimate);
   void keep_best();
   State copy_state() const;
 
