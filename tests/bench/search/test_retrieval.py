@@ -50,11 +50,25 @@ def test_what_is_indexed_is_searched_at_every_size(passages: Path, tmp_path: Pat
     for ingest, search in zip(results[::2], results[1::2], strict=True):
         assert ingest.values["index_per_s"][0] == ingest.values["index_per_s"][1]  # it is filled once
         assert 0 < ingest.values["other_share"][0] < 1
+        assert ingest.values["embed_per_s"][0] > ingest.values["ingest_per_s"][0]
         assert len(search.samples["total_ms"]) == 2 * 7
         for stage in ("embed", "dense", "lexical", "fuse", "fetch"):
             pairs = zip(search.samples[f"{stage}_ms"], search.samples["total_ms"], strict=True)
             assert all(0 < part <= total for part, total in pairs)
     assert not (tmp_path / "index").exists()
+
+
+def test_the_last_documents_come_as_texts_and_are_cut_and_embedded(passages: Path) -> None:
+    long = {"id": 30, "text": "many words of one passage. " * 100}
+    with gzip.open(passages / "passages.jsonl.gz", "at") as file:
+        file.write(json.dumps(long) + "\n")
+    bench = retrieval._Bench(retrieval.given_dataset(str(passages)), 31, 3, 5, 3, is_recorded=False)
+    bench.ingest()
+    assert bench._collection is not None
+    stats = bench._collection.stats()
+    assert (stats.num_documents, stats.vectors) == (31, "embedder")
+    assert stats.num_chunks > 31  # the long one is several
+    bench.close()
 
 
 def test_vectors_and_questions_beside_the_passages_are_used(passages: Path) -> None:
