@@ -76,6 +76,23 @@ def test_the_life_of_a_collection(http: Client, folder: Path) -> None:
     assert (caught.value.status, caught.value.code) == (404, "collection_not_found")
 
 
+def test_a_file_is_read_by_the_server(http: Client, grpc: Client, tmp_path: Path) -> None:
+    page = tmp_path / "the page.html"
+    page.write_bytes("<p>Zo\u00eb sails.</p><script>no words</script>".encode())
+    http.create_collection("files", vectors="none")
+    assert http.upload("files", page)["num_added"] == 1
+    assert http.upload("files", page)["num_unchanged"] == 1
+    assert http.upload("files", page, document_id="a/b.txt")["num_added"] == 1  # by this name it is plain text
+    found = http.document("files", "the page.html")
+    assert (found["kind"], "Zo\u00eb" in found["text"]) == ("html", True)
+    assert [hit["document_id"] for hit in http.search("files", "script")] == ["a/b.txt"]
+    with pytest.raises(FileNotFoundError):
+        http.upload("files", tmp_path / "nothing.txt")
+    with pytest.raises(InvalidRequestError, match="cannot be asked over gRPC"):
+        grpc.upload("files", page)
+    http.delete_collection("files")
+
+
 def test_grpc_writes_and_finds_what_http_does(http: Client, grpc: Client) -> None:
     http.create_collection("both", vectors="own", dim=2)
     written = grpc.upsert("both", [{**RIVER, "vector": np.array([0.6, 0.8])}, {**TOWN, "vector": [1, 0]}])

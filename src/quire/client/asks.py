@@ -39,6 +39,8 @@ class Ask:
     body: dict[str, Any] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     """Of the collection, or whatever else HTTP has in the path."""
+    content: bytes | None = None
+    """A file, sent as it is in place of a body."""
 
     @property
     def path(self) -> str:

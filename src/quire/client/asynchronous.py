@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack, cast
 
@@ -17,7 +18,7 @@ from quire.client.asks import (
     RerankOptions,
     TemplateOptions,
 )
-from quire.client.collection_asks import NewCollectionOptions, NewDocument, SearchOptions
+from quire.client.collection_asks import FilePath, NewCollectionOptions, NewDocument, SearchOptions
 from quire.client.retries import RetryPolicy
 from quire.client.transport.address import Address, transport_to
 from quire.errors import QuireError
@@ -109,6 +110,14 @@ class AsyncClient:
     async def upsert(self, collection: str, documents: Iterable[NewDocument]) -> WrittenDocuments:
         """Adds documents, or puts them in place of those with the same ids; they are on the server's disk then."""
         return cast(WrittenDocuments, await self._answer(collection_asks.upsert(collection, documents)))
+
+    async def upload(self, collection: str, file: FilePath, *, document_id: str | None = None) -> WrittenDocuments:
+        """A file (text, Markdown, HTML, PDF, DOCX) as a document, read by the server; its id is the file's name, unless
+        given, and its ending says what it is. Raises OSError where the file cannot be read."""
+        path = Path(file)
+        content = await asyncio.to_thread(path.read_bytes)
+        ask = collection_asks.upload(collection, document_id or path.name, content)
+        return cast(WrittenDocuments, await self._answer(ask))
 
     async def documents(self, collection: str, *, limit: int = 100, after: int = 0) -> DocumentList:
         """What there is, in order, without the texts; `next` is the `after` of the next page."""

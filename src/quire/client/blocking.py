@@ -20,7 +20,7 @@ from quire.client.asks import (
     TemplateOptions,
 )
 from quire.client.asynchronous import DEFAULT_URL, AsyncClient
-from quire.client.collection_asks import NewCollectionOptions, NewDocument, SearchOptions
+from quire.client.collection_asks import FilePath, NewCollectionOptions, NewDocument, SearchOptions
 from quire.client.retries import RetryPolicy
 from quire.protocol.collections import CollectionInfo, DocumentAnswer, DocumentList, HitAnswer, WrittenDocuments
 from quire.protocol.openai.answers import ChatCompletion, ChatCompletionChunk, Completion, EmbeddingList, Model, Tokens
@@ -108,6 +108,11 @@ class Client:
     def upsert(self, collection: str, documents: Iterable[NewDocument]) -> WrittenDocuments:
         """Adds documents, or puts them in place of those with the same ids; they are on the server's disk then."""
         return self._loop.run(self._client.upsert(collection, documents))
+
+    def upload(self, collection: str, file: FilePath, *, document_id: str | None = None) -> WrittenDocuments:
+        """A file (text, Markdown, HTML, PDF, DOCX) as a document, read by the server; its id is the file's name, unless
+        given, and its ending says what it is. Raises OSError where the file cannot be read."""
+        return self._loop.run(self._client.upload(collection, file, document_id=document_id))
 
     def documents(self, collection: str, *, limit: int = 100, after: int = 0) -> DocumentList:
         """What there is, in order, without the texts; `next` is the `after` of the next page."""

@@ -1,9 +1,12 @@
 """What is asked of a server's collections; the same builder of requests as `asks`."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Required, TypedDict
 
 from quire.client.asks import Ask, Operation, given
+
+FilePath = str | os.PathLike[str]
 
 COLLECTION = "/v1/collections/{collection}"
 LIST = Operation("GET", "/v1/collections")
@@ -12,6 +15,7 @@ SHOW = Operation("GET", COLLECTION)
 DELETE = Operation("DELETE", COLLECTION)
 SEARCH = Operation("POST", f"{COLLECTION}/search", "Search")
 UPSERT = Operation("POST", f"{COLLECTION}/documents", "Upsert")
+UPLOAD = Operation("PUT", f"{COLLECTION}/documents/{{document_id}}")
 DOCUMENTS = Operation("GET", f"{COLLECTION}/documents?limit={{limit}}&after={{after}}")
 DOCUMENT = Operation("GET", f"{COLLECTION}/documents/{{document_id}}")
 DELETE_DOCUMENTS = Operation("POST", f"{COLLECTION}/documents/delete")
@@ -60,6 +64,10 @@ def search(name: str, query: str, options: SearchOptions) -> Ask:
 def upsert(name: str, documents: Iterable[NewDocument]) -> Ask:
     body = {"documents": [_with_numbers(given(**document)) for document in documents]}
     return Ask(UPSERT, body, {"collection": name})
+
+
+def upload(name: str, document_id: str, content: bytes) -> Ask:
+    return Ask(UPLOAD, names={"collection": name, "document_id": document_id}, content=content)
 
 
 def documents(name: str, limit: int, after: int) -> Ask:

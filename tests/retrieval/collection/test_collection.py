@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from quire.errors import CollectionLockedError, ConfigError, InvalidRequestError, StorageError
-from quire.retrieval.collection import Collection, WholeDocuments, Written
+from quire.retrieval.collection import Collection, WholeDocuments, Written, vectors
 from quire.retrieval.store.files.segments import FoldPolicy
 from tests.retrieval.fakes import CountsLetters, HashedWords, Lines
 
@@ -157,10 +157,15 @@ def test_vectors_of_ones_own(tmp_path) -> None:
         assert found(collection.search("", 2, vector=[0, 1, 0])) == ["y", "x"]
 
 
-def test_another_embedder_is_refused(tmp_path, poems) -> None:
+def test_another_embedder_is_refused(poems, monkeypatch) -> None:
     poems.close()
     with pytest.raises(ConfigError, match="embedder is other 32, but the collection was made with hashed words 32"):
         Collection.open(poems.path, embedder=HashedWords(name="other"))
+    monkeypatch.setattr(vectors, "load_embedder", lambda name: HashedWords(name=name))
+    with Collection.open(poems.path, embedder="other") as collection:  # told by its name, and loaded when needed
+        with pytest.raises(ConfigError, match="embedder is other 32, but the collection was made with hashed words 32"):
+            collection.search("tyger")
+        assert found(collection.search("tyger", mode="lexical")) == ["tyger"]
     with Collection.open(poems.path, embedder=None) as collection:
         assert found(collection.search("tyger", mode="lexical")) == ["tyger"]
         with pytest.raises(ConfigError, match="embedder=None"):

@@ -54,9 +54,13 @@ class HttpTransport:
     @asynccontextmanager
     async def _sent(self, ask: Ask, body: dict[str, Any]) -> AsyncIterator[httpx.Response]:
         """The answer once its head is there. Raises ServerError where it is one."""
-        content = msgspec.json.encode(body) if ask.operation.method == "POST" else None
+        content, headers = ask.content, {"Content-Type": "application/octet-stream"}
+        if content is None:
+            content, headers = msgspec.json.encode(body) if ask.operation.method == "POST" else None, {}
         try:
-            async with self._client.stream(ask.operation.method, ask.path, content=content) as response:
+            async with self._client.stream(
+                ask.operation.method, ask.path, content=content, headers=headers
+            ) as response:
                 if response.status_code >= 400:
                     raise _error_of(response.status_code, _decoded(await response.aread()), response.headers)
                 yield response

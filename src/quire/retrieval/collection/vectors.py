@@ -132,7 +132,9 @@ class VectorSource:
         with self._lock:
             if self._embedder is None:
                 assert self._name is not None
-                self._embedder = load_embedder(self._name)
+                loaded = load_embedder(self._name)
+                self._check_fingerprint(loaded)
+                self._embedder = loaded
             return self._embedder
 
     def _source_for(self, without: list[CheckedDocument]) -> Source:

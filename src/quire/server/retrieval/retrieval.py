@@ -37,7 +37,7 @@ class Retrieval:
         embedder = self.models.embedder_for_collections
         self.collections = Collections(settings.collection, settings.collection_folder, embedder)
         self._num_hot_queries = settings.num_hot_queries
-        self._query_heat = QueryHeat()
+        self._query_heat = QueryHeat() if settings.num_hot_queries else None
         self._is_read_only = settings.are_collections_read_only
         max_queued = settings.max_queued_retrievals
         self._asking = WorkPool("quire-asking", NUM_ASKING_THREADS, max_queued, rates, on_refusal)
@@ -75,15 +75,18 @@ class Retrieval:
 
     def count_query(self, query: str) -> None:
         """Somebody has asked a collection this."""
-        if self._num_hot_queries:
+        if self._query_heat is not None:
             self._query_heat.add(query)
 
     def hot_queries(self) -> list[HotQuery]:
         """What collections are asked most of late, most first."""
-        return [{"query": query, "count": count} for query, count in self._query_heat.hottest(self._num_hot_queries)]
+        heat = self._query_heat
+        hottest = [] if heat is None else heat.hottest(self._num_hot_queries)
+        return [{"query": query, "count": count} for query, count in hottest]
 
     async def close(self) -> None:
         """Waits for what has begun."""
+        self._query_heat = None
         await self.collections.close()
         for pool in (self._asking, self._computing, self._writing):
             await asyncio.to_thread(pool.close)
