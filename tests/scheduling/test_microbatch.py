@@ -1,5 +1,5 @@
 import asyncio
-from threading import Event, Thread
+from threading import Event, Thread, get_ident
 
 import pytest
 from hypothesis import given
@@ -112,6 +112,59 @@ def test_what_comes_while_a_batch_runs_is_the_next_batch():
         assert first.result(10) == "a"
         assert [future.result(10) for future in others if not future.cancelled()] == ["b", "d", "e", "f"]
     assert batches == [["a"], ["b", "d", "e"], ["f"]]
+
+
+def test_a_call_runs_in_its_own_thread_where_nothing_else_does():
+    ran = []
+
+    def run(items):
+        ran.append((get_ident(), list(items)))
+        if "bad" in items:
+            raise ValueError("bad item")
+        return items[: len(items) - ("lost" in items)]
+
+    with BatchedCalls(run, max_batch=4, max_wait_ms=0.0) as calls:
+        assert calls.call("a") == "a"
+        with pytest.raises(ValueError, match="bad item"):
+            calls.call("bad")
+        with pytest.raises(RuntimeError, match="gave 0 results"):
+            calls.call("lost")
+        assert calls.submit("b").result(10) == "b"
+    assert [(thread == get_ident(), items) for thread, items in ran] == [
+        (True, ["a"]),
+        (True, ["bad"]),
+        (True, ["lost"]),
+        (False, ["b"]),
+    ]
+    with pytest.raises(EngineClosedError):
+        calls.call("late")
+
+
+def test_a_call_that_comes_while_another_runs_waits_with_the_rest_for_its_turn():
+    begun, go, batches, found = Event(), Event(), [], []
+
+    def run(items):
+        batches.append(list(items))
+        begun.set()
+        assert go.wait(10)
+        return items
+
+    with BatchedCalls(run, max_batch=4, max_wait_ms=0.0) as calls:
+        threads = [Thread(target=lambda item=item: found.append(calls.call(item))) for item in "abc"]
+        threads[0].start()
+        assert begun.wait(10)
+        future = calls.submit("d")
+        for thread in threads[1:]:
+            thread.start()
+        while len(calls._batcher) < 3:
+            pass
+        assert batches == [["a"]]
+        go.set()
+        for thread in threads:
+            thread.join()
+        assert future.result(10) == "d"
+    assert sorted(found) == ["a", "b", "c"]
+    assert [len(batch) for batch in batches] == [1, 3]
 
 
 def test_an_error_goes_to_its_batch_and_to_no_other():

@@ -60,13 +60,14 @@ class BatchedCalls(Generic[T, R]):
     `run` gets 1 to `max_batch` items and returns one result for each, in order. If it raises, every caller of that
     batch gets the error, and the next batch runs. Any thread may call any method; an event loop awaits
     `asyncio.wrap_future(calls.submit(item))`. Cancelling a future before its batch has begun takes the item out.
+    Invariant: one batch runs at a time, in the thread or in a caller's (`call`).
     """
 
     def __init__(self, run: Callable[[list[T]], Sequence[R]], max_batch: int, max_wait_ms: float) -> None:
         self._run = run
         self._batcher: MicroBatcher[tuple[T, Future[R]]] = MicroBatcher(max_batch, max_wait_ms)
         self._changed = Condition()
-        self._is_closed = False
+        self._is_closed = self._is_running = False
         self._thread = Thread(target=self._serve, name="quire-batched-calls", daemon=True)
         self._thread.start()
 
@@ -78,6 +79,18 @@ class BatchedCalls(Generic[T, R]):
             self._batcher.add((item, future))
             self._changed.notify()
         return future
+
+    def call(self, item: T) -> R:
+        """The result. Where nothing runs or waits, `run` is called here, in the caller's thread."""
+        with self._changed:
+            is_free = not (self._is_running or len(self._batcher) or self._is_closed)
+            self._is_running |= is_free
+        if not is_free:
+            return self.submit(item).result()
+        try:
+            return self._results([item])[0]
+        finally:
+            self._end_of_batch()
 
     def close(self) -> None:
         """Runs what was submitted, then ends the thread; within `run` it does not wait for that. Repeating it does
@@ -99,24 +112,37 @@ class BatchedCalls(Generic[T, R]):
             live = [(item, future) for item, future in batch if future.set_running_or_notify_cancel()]
             if live:
                 self._answer([item for item, _ in live], [future for _, future in live])
+            self._end_of_batch()
 
     def _next_batch(self) -> list[tuple[T, Future[R]]]:
-        """Waits for a batch to close; empty when there is nothing left and never will be."""
+        """Waits for a batch to close, and for its turn; empty when there is nothing left and never will be."""
         with self._changed:
             while True:
                 wait_s = self._batcher.closes_in_s
-                if wait_s == 0.0 or self._is_closed:
+                if self._is_running:
+                    wait_s = None
+                elif wait_s == 0.0 or self._is_closed:
+                    self._is_running = True
                     return self._batcher.take()
                 self._changed.wait(None if wait_s is None else min(wait_s, TIMEOUT_MAX))
 
+    def _end_of_batch(self) -> None:
+        with self._changed:
+            self._is_running = False
+            self._changed.notify()
+
     def _answer(self, items: list[T], futures: "list[Future[R]]") -> None:
         try:
-            results = self._run(items)
-            if len(results) != len(items):
-                raise RuntimeError(f"A batch of {len(items)} items gave {len(results)} results.")
+            results = self._results(items)
         except BaseException as error:
             for future in futures:
                 future.set_exception(error)
             return
         for future, result in zip(futures, results, strict=True):
             future.set_result(result)
+
+    def _results(self, items: list[T]) -> Sequence[R]:
+        results = self._run(items)
+        if len(results) != len(items):
+            raise RuntimeError(f"A batch of {len(items)} items gave {len(results)} results.")
+        return results

@@ -4,7 +4,7 @@ import gc
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event
+from threading import Event, get_ident
 from threading import enumerate as threads
 from typing import Any
 
@@ -62,6 +62,17 @@ def test_what_comes_while_a_batch_runs_is_computed_together() -> None:
         assert [future.result(10)[:, 0].tolist() for future in others] == [[2] * 2, [3] * 3, [4] * 4]
     assert len(seen) == 2
     assert len(seen[1]) == 9
+
+
+def test_the_thread_that_made_it_computes_itself_while_nobody_else_asks() -> None:
+    ran: list[int] = []
+    batched = BatchedTexts(sizes_into([], lambda: ran.append(get_ident())), 100)
+    assert [row.tolist() for row in batched.results(Texts([[1, 2]]))] == [[[3, 0]]]
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(get_ident).result()
+        assert pool.submit(lambda: next(batched.results(Texts([[4]])))).result().tolist() == [[4, 0]]
+    assert ran[0] == get_ident()
+    assert ran[1] not in (get_ident(), other)
 
 
 def test_types_stay_with_their_tokens() -> None:

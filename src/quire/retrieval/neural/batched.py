@@ -1,7 +1,9 @@
 """Calls of many threads, computed together: what comes while a batch runs is the next batch.
 
-One thread computes, on all cores; a team of OpenMP threads for each caller would be in each other's way. A call with
-many texts gives them over one batch at a time, so that a single query among them waits for little more than one batch.
+One thread computes, on all cores; a team of OpenMP threads for each caller would be in each other's way. The thread
+that made this has a team already, from packing weights, and computes itself while nobody else asks: with a second team
+OpenMP's threads sleep between loops, and a query takes half as long again. A call with many texts gives them over one
+batch at a time, so that a single query among them waits for little more than one batch.
 
 Knows nothing of what is computed. Invariant: a text's result depends on nothing but the text.
 """
@@ -11,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from threading import get_ident
 from typing import TypeAlias
 
 import numpy as np
@@ -52,13 +55,15 @@ class BatchedTexts:
         if max_tokens < 1:
             raise ConfigError(f"max_batch_tokens is {shown(max_tokens)}; allowed: 1 or more.")
         self._max_tokens = max_tokens
+        self._maker = get_ident()
         self._calls = BatchedCalls(partial(_run, compute, max_tokens), MAX_CALLS, max_wait_ms=0)
         self._close = weakref.finalize(self, self._calls.close)
 
     def results(self, texts: Texts) -> Iterator[Vectors]:
         """Those of all texts in their order, batch after batch. Raises EngineClosedError after `close`."""
         for begin, end in _batches(texts.token_ids, self._max_tokens):
-            yield self._calls.submit(texts.between(begin, end)).result()
+            batch = texts.between(begin, end)
+            yield self._calls.call(batch) if get_ident() == self._maker else self._calls.submit(batch).result()
 
     def close(self) -> None:
         """Ends the thread, when what was submitted is done. Repeating it does nothing."""
