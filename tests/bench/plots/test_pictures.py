@@ -8,6 +8,7 @@ from matplotlib.image import imread
 from matplotlib.text import Text
 
 from quire.bench.harness import Result
+from quire.bench.plots.curves import draw_curves
 from quire.bench.plots.pictures import pictures, save_pictures
 from quire.bench.results import Report
 
@@ -21,7 +22,7 @@ def report(*results: Result) -> Report:
 def searched(side: str, vectors: int, ef: int) -> Result:
     speed = 1000.0 / ef * (2 if side == "quire" else 1)
     values = {"queries_per_s": [speed] * 3, "recall": [1 - 1 / ef] * 3}
-    return Result("search", side, {"vectors": vectors, "ef": ef}, values, {"call_ms": [1.0, 2.0, ef / 10]})
+    return Result("search", side, {"vectors": vectors, "ef": ef}, values, {"call_ms": [1.0] * 5 + [ef / 10] * 6})
 
 
 def lines(figure: Figure) -> dict[str, list[tuple[float, float]]]:
@@ -45,7 +46,7 @@ def test_a_report_of_searches_has_recall_scaling_latency_and_the_trade_off() -> 
     assert {"recall", "queries_per_s", "hnsw: recall and speed", "hnswlib, vectors 50,000"} <= words(found["recall"])
     assert lines(found["scaling"])["quire, ef 20"] == [(1000, 100), (50_000, 100)]
     assert found["scaling"].axes[0].get_xscale() == "log"
-    assert lines(found["tradeoff"])["hnswlib, vectors 1,000"] == [(1.0, 100), (2.0, 50), (2.0, 25)]
+    assert lines(found["tradeoff"])["hnswlib, vectors 1,000"] == [(1.0, 100), (2.0, 50), (4.0, 25)]
 
 
 def test_the_distribution_of_latencies_is_the_share_done_within() -> None:
@@ -56,6 +57,32 @@ def test_the_distribution_of_latencies_is_the_share_done_within() -> None:
     assert {"call_ms", "share done within", "hnsw: call_ms of single events"} <= words(figure)
 
 
+def test_few_events_have_no_distribution_and_a_wide_one_is_logarithmic() -> None:
+    few, wide = (Result(name, "quire", {}, {}, {"call_ms": ms}) for name, ms in (("few", [1.0] * 9), ("wide", [])))
+    wide.samples["call_ms"] = [0.1] * 10 + [2.5]
+    figure = pictures(report(few, wide))["latency"]
+    assert set(lines(figure)) == {"wide"}
+    assert figure.axes[0].get_xscale() == "log"
+    assert "latency" not in pictures(report(few))
+
+
+def test_cold_and_warm_of_one_case_are_two_lines() -> None:
+    samples = {
+        f"{when}{name}_ms": [ms] * 10 for when, ms in (("cold_", 9.0), ("warm_", 3.0)) for name in ("ttft", "e2e")
+    }
+    made = report(Result("d", "quire", {}, {}, samples), Result("c", "quire", {}, {}, {"e2e_ms": [7.0] * 10}))
+    found = lines(pictures(made)["latency"])
+    assert {name: points[0][0] for name, points in found.items()} == {"d, cold": 9, "d, warm": 3, "c": 7}
+
+
+def test_the_eleventh_line_differs_from_the_first() -> None:
+    drawn = [
+        (line.get_color(), line.get_linestyle())
+        for line in draw_curves({str(i): [(0, i), (1, i)] for i in range(12)}, x="x", y="y").axes[0].get_lines()
+    ]
+    assert len(set(drawn)) == 12
+
+
 def test_throughput_is_held_against_latency_over_the_batch() -> None:
     batches = [
         Result(
@@ -63,6 +90,10 @@ def test_throughput_is_held_against_latency_over_the_batch() -> None:
         )
         for n in (1, 4)
     ]
+    shares = [searched("quire", 1000, 10), searched("quire", 1000, 10)]
+    for result, share in zip(shares, (0.1, 0.5), strict=True):
+        result.params["share"] = share
+    assert "tradeoff" not in pictures(report(*shares))  # how many pass a filter is no choice
     found = pictures(report(*batches))
     assert lines(found["tradeoff"]) == {"batch": [(5, 10), (20, 40)]}
     assert lines(found["scaling"]) == {"batch": [(1, 10), (4, 40)]}
@@ -79,6 +110,13 @@ def test_of_very_many_lines_each_case_has_its_own_picture() -> None:
     found = pictures(report(*results))
     assert {"recall-one-by-one", "recall-batch"} <= set(found)
     assert list(lines(found["recall-batch"])) == [f"side {i}" for i in range(5)]
+
+
+def test_of_still_more_each_side_of_a_case_has_its_own() -> None:
+    grid = [searched(side, n, ef) for side in ("quire", "faiss") for n in (1, 2, 3) for ef in (10, 20, 30)]
+    found = pictures(report(*grid))
+    assert {name for name in found if name.startswith("latency")} == {"latency-quire", "latency-faiss"}
+    assert {"quire, vectors 1", "faiss, vectors 1"} <= lines(found["recall"]).keys()
 
 
 def test_a_rate_is_drawn_before_a_time_and_the_one_that_most_cases_have() -> None:

@@ -4,11 +4,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from quire.bench.results import number
 from quire.errors import ConfigError
 
 if TYPE_CHECKING:
+    from matplotlib.axis import XAxis, YAxis
     from matplotlib.figure import Figure
 
+NUM_COLOURS = 10
+LINES = ("-", "--", ":")
+"""Of the first curves, of those that have the same colours again, and so on."""
+FEW_POWERS = 100
+"""Times the least: up to there a logarithmic axis has numbers between the powers of ten."""
 MAX_NAMES_INSIDE = 5
 INCHES_PER_NAME = 0.2
 Points = Sequence[tuple[float | str, float]]
@@ -32,10 +39,12 @@ def draw_curves(
 ) -> "Figure":
     figure = _new_figure()
     axes = figure.add_subplot(xlabel=x, ylabel=y, title=title)
-    for name, points in curves.items():
-        axes.plot(*zip(*points, strict=True), marker="o" if has_markers else "", label=name)
+    for place, (name, points) in enumerate(curves.items()):
+        dashes = LINES[place // NUM_COLOURS % len(LINES)]
+        axes.plot(*zip(*points, strict=True), dashes, marker="o" if has_markers else "", label=name)
     if is_logarithmic:
-        axes.set(xscale="log", yscale="log")
+        make_logarithmic(axes.xaxis)
+        make_logarithmic(axes.yaxis)
     axes.grid(alpha=0.3)
     if len(curves) > MAX_NAMES_INSIDE:
         figure.set_size_inches(10, max(4.5, INCHES_PER_NAME * len(curves)))
@@ -43,6 +52,20 @@ def draw_curves(
     else:
         axes.legend()
     return figure
+
+
+def make_logarithmic(axis: "XAxis | YAxis") -> None:
+    """With numbers as people write them, those between the powers of ten too where there are few of these."""
+    from matplotlib.ticker import LogLocator
+
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    least, most = axis.get_data_interval()
+    axis.set_major_formatter(lambda value, _: number(value))
+    if most < FEW_POWERS * least:
+        axis.set_minor_locator(LogLocator(subs=(2, 5)))
+        axis.set_minor_formatter(lambda value, _: number(value))
+    else:
+        axis.set_minor_formatter("")
 
 
 def save(path: Path, figure: "Figure") -> None:

@@ -11,13 +11,13 @@ Knows which metric is a rate and which a time by its unit, the end of its name.
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Set
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from quire.bench.harness import Param, Result
-from quire.bench.plots.curves import Points, draw_curves, save
+from quire.bench.plots.curves import Points, draw_curves, make_logarithmic, save
 from quire.bench.results import Report
 from quire.bench.stats import percentiles
 
@@ -28,29 +28,52 @@ TIMES = ("_ms", "_us", "_s")
 RATE = "_per_s"
 TOTALS = ("e2e_ms", "total_ms", "call_ms", "latency_ms", "ttft_ms")
 """What a request took in all, by the names it has here, the best first."""
-CORPUS = frozenset({"chunks", "documents", "vectors", "n", "num_entries", "texts"})
+CORPUS = frozenset({"chunks", "documents", "vectors", "entries", "texts"})
 LOADS = frozenset({"batch", "num_seqs", "num_streams"})
 """What grows in a picture of scaling, by the names it has here: what is searched, and what runs at once."""
+TRADED = LOADS | {"ef"}
+"""What trades throughput for latency."""
 LOGARITHMIC_FROM = 20
-"""Times the smallest size."""
-MAX_LINES = 8
+"""Times the smallest size, or the shortest event."""
+MIN_EVENTS = 10
+"""Fewer have no distribution."""
 _PLAIN = re.compile(r"\W+")
-SHARES = tuple(share / 100 for share in range(0, 101, 2))
+Draw: TypeAlias = Callable[[Report], "Figure | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """To make several pictures of one that has more lines."""
+
+    part_of: Callable[[Result], str]
+    max_lines: int
+
+
+WAYS = (Way(lambda result: result.name, 8), Way(lambda result: result.side, 16))
+SHARES = (*(share / 100 for share in range(100)), 0.995, 0.999, 1.0)
 
 
 def pictures(report: Report) -> dict[str, "Figure"]:
-    """By the name of their kind; none where the report has nothing of it. Of very many lines, a picture per case."""
-    found: dict[str, Figure] = {}
-    for kind, draw in KINDS.items():
-        figure = draw(report)
-        cases = list(dict.fromkeys(result.name for result in report.results))
-        if figure is not None and len(figure.axes[0].get_lines()) > MAX_LINES and len(cases) > 1:
-            for case in cases:
-                part = draw(replace(report, results=[result for result in report.results if result.name == case]))
-                found |= {} if part is None else {f"{kind}-{_PLAIN.sub('-', case)}": part}
-        elif figure is not None:
-            found[kind] = figure
-    return found
+    """By the name of their kind; none where the report has nothing of it. Of many lines, one per case, and of very many
+    one per side of a case."""
+    return {kind + part: figure for kind, draw in KINDS.items() for part, figure in _parts(draw, report, WAYS)}
+
+
+def _parts(draw: Draw, report: Report, ways: Sequence[Way]) -> Iterator[tuple[str, "Figure"]]:
+    """The picture, or, where it has too many lines, those of the parts that the first of the ways makes of it."""
+    figure = draw(report)
+    if figure is None:
+        return
+    if not ways or len(figure.axes[0].get_lines()) <= ways[0].max_lines:
+        yield "", figure
+        return
+    parts: dict[str, list[Result]] = {}
+    for result in report.results:
+        parts.setdefault(ways[0].part_of(result), []).append(result)
+    for name, results in parts.items():
+        suffix = f"-{_PLAIN.sub('-', name)}" if len(parts) > 1 else ""
+        for part, figure in _parts(draw, replace(report, results=results), ways[1:]):
+            yield suffix + part, figure
 
 
 def save_pictures(report: Report, folder: Path) -> list[Path]:
@@ -64,21 +87,28 @@ def save_pictures(report: Report, folder: Path) -> list[Path]:
 
 
 def _latency(report: Report) -> "Figure | None":
-    curves: dict[str, Points] = {}
+    curves: dict[str, list[tuple[float, float]]] = {}
     metric = _main_samples(report)
-    for result in report.results if metric else ():
-        if values := result.samples.get(metric):
-            at = percentiles(values, [100 * share for share in SHARES])
-            curves[_name(result, report)] = list(zip(at.values(), SHARES, strict=True))
+    for result in report.results:
+        for name, values in result.samples.items() if metric else ():
+            if (name == metric or name.endswith(f"_{metric}")) and len(values) >= MIN_EVENTS:
+                which = name.removesuffix(metric).strip("_")  # cold_e2e_ms is e2e_ms, cold
+                at = percentiles(values, [100 * share for share in SHARES])
+                label = ", ".join(filter(None, (_name(result, report), which)))
+                curves[label] = list(zip(at.values(), SHARES, strict=True))
     if not curves:
         return None
-    return draw_curves(
+    figure = draw_curves(
         curves, x=metric, y="share done within", title=f"{report.title}: {metric} of single events", has_markers=False
     )
+    shortest, longest = min(points[0] for points in curves.values()), max(points[-1] for points in curves.values())
+    if longest[0] > LOGARITHMIC_FROM * shortest[0] > 0:
+        make_logarithmic(figure.axes[0].xaxis)
+    return figure
 
 
 def _scaling(report: Report) -> "Figure | None":
-    size, series = _series(report, lambda name: name in CORPUS | LOADS)
+    size, series = _series(report, CORPUS | LOADS)
     if not series:
         return None
     metric = _main_metric([result for points in series.values() for _, result in points])
@@ -99,7 +129,7 @@ def _scaling(report: Report) -> "Figure | None":
 def _tradeoff(report: Report) -> "Figure | None":
     curves: dict[str, Points] = {}
     latency, rate, metric = "", "", _main_samples(report)
-    for name, points in _series(report, lambda name: name not in CORPUS)[1].items():
+    for name, points in _series(report, TRADED)[1].items():
         pairs = []
         for _, result in points:
             rate = next((m for m in result.values if m.endswith(RATE)), "")
@@ -138,7 +168,7 @@ def _memory(report: Report) -> "Figure | None":
     return draw_curves(curves, x="s", y="resident MB", title=f"{report.title}: memory over time", has_markers=False)
 
 
-KINDS: dict[str, Callable[[Report], "Figure | None"]] = {
+KINDS: dict[str, Draw] = {
     "latency": _latency,
     "scaling": _scaling,
     "tradeoff": _tradeoff,
@@ -148,13 +178,13 @@ KINDS: dict[str, Callable[[Report], "Figure | None"]] = {
 
 
 def _main_samples(report: Report) -> str:
-    """The metric of single events that most cases have, of those the one that says most."""
+    """What a request took in all, where anything is told of that, under a name of its own or with one before it; else
+    the metric of single events that most cases have."""
     names = [name for result in report.results for name in result.samples if name.endswith(TIMES)]
     if not names:
         return ""
-    most = max(names.count(name) for name in names)
-    often = [name for name in dict.fromkeys(names) if names.count(name) == most]
-    return next((name for name in TOTALS if name in often), often[0])
+    in_all = (total for total in TOTALS if any(name == total or name.endswith(f"_{total}") for name in names))
+    return next(in_all, max(dict.fromkeys(names), key=names.count))
 
 
 def _main_metric(results: list[Result]) -> str:
@@ -163,12 +193,12 @@ def _main_metric(results: list[Result]) -> str:
     return max(dict.fromkeys(names), key=lambda name: (name.endswith(RATE), names.count(name)))
 
 
-def _series(report: Report, is_wanted: Callable[[str], bool]) -> tuple[str, dict[str, list[tuple[float, Result]]]]:
+def _series(report: Report, wanted: Set[str]) -> tuple[str, dict[str, list[tuple[float, Result]]]]:
     """Of the numbers that are wanted the one by which cases differ most, and those that are alike but for it, by their
     common name."""
     best: tuple[str, dict[str, list[tuple[float, Result]]]] = ("", {})
     for size in dict.fromkeys(name for result in report.results for name in _numbers(result)):
-        if not is_wanted(size):
+        if size not in wanted:
             continue
         groups: dict[str, list[tuple[float, Result]]] = defaultdict(list)
         for result in report.results:
