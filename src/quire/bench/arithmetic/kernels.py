@@ -23,10 +23,14 @@ from quire.engine.sampling import distribution
 from quire.errors import ConfigError
 from quire.sampling_params import SamplingParams
 
-SHAPES = {"up": (1024, 3072), "down": (3072, 1024)}  # inputs, outputs: the two of Qwen3-0.6B
 COLD_BYTES = 300e6
 LIMIT_SIZE = 4096
 VOCABULARY = 151_936
+SHAPES = {"up": (1024, 3072), "down": (3072, 1024), "lm_head": (1024, VOCABULARY)}
+"""Inputs and outputs in Qwen3-0.6B."""
+MAX_ROWS = {"lm_head": 64}
+"""Only the last token of a sequence is asked for its logits."""
+TORCH_INT4_GROUP = 64
 FILTERS: dict[str, dict[str, Any]] = {
     "none": {},
     "top_k 50": {"top_k": 50},
@@ -54,9 +58,10 @@ def cases(
     sizes = (1, 8) if quick else rows
     cold_bytes = 1e6 if quick else COLD_BYTES
     found = [*_limits(256 if quick else LIMIT_SIZE)]
-    for shape, (inputs, outputs) in SHAPES.items():
+    for shape in ("up", "down") if quick else SHAPES:
+        most = MAX_ROWS.get(shape, max(sizes))
         for product in _products():
-            found += [_product_case(product, shape, inputs, outputs, n, cold_bytes) for n in sizes]
+            found += [_product_case(product, shape, *SHAPES[shape], n, cold_bytes) for n in sizes if n <= most]
     found += [*_attention_cases(quick), *_row_cases(sizes), *_draw_cases(quick)]
     wanted = set(only.split(",")) - {""}
     unknown = wanted - {case.name for case in found}
@@ -129,6 +134,7 @@ def _products() -> list[Product]:
         Product("linear_int8", "quire", 1.0, kernels.quantize_int8, _same, kernels.linear_int8),
         _torch_int8(),
         Product("linear_int4", "quire", 0.5 + 2 / 32, kernels.quantize_int4, _same, kernels.linear_int4),
+        Product("linear_int4", "torch", 0.5 + 4 / TORCH_INT4_GROUP, _torch_int4_weight, _same, _torch_int4),
     ]
 
 
@@ -176,6 +182,19 @@ def _fbgemm_weight(weight: Tensor) -> Any:
     scales, zeros = weight.float().abs().amax(1) / 127, torch.zeros(len(weight), dtype=torch.int64)
     integers = torch.quantize_per_channel(weight.float(), scales, zeros, 0, torch.qint8)
     return torch.ops.quantized.linear_prepack(integers, None)
+
+
+def _torch_int4_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
+    groups = weight.float().view(len(weight), -1, TORCH_INT4_GROUP)
+    scales = groups.abs().amax(2) / 7
+    integers = (groups / scales[:, :, None]).round().add(8).int().flatten(1)
+    packed = torch._convert_weight_to_int4pack_for_cpu(integers, 1)
+    return packed, torch.stack([scales, torch.zeros_like(scales)], 2).transpose(0, 1).contiguous().bfloat16()
+
+
+def _torch_int4(x: Tensor, weight: tuple[Tensor, Tensor]) -> Tensor:
+    """Its activations stay bfloat16."""
+    return torch._weight_int4pack_mm_for_cpu(x, weight[0], TORCH_INT4_GROUP, weight[1])
 
 
 def _onednn_int8_rows(x: Tensor) -> Tensor:
