@@ -50,36 +50,26 @@ def diagram(
     print(output)
 
 
-@app.command()
-def paper(
-    output: Annotated[Path, typer.Option(help="Where to.")] = AUDIT / "paper.docx",
-    results: Results = RESULTS,
-    author: Author = "The authors of Quire",
-    institution: Institution = "Independent",
-    date: Date = None,
-    contract: Contract = None,
-) -> None:
-    """Write an APA paper (Word) of the design and of the results in a folder."""
-    from quire.report.documents import paper as writing
+def _document(kind: str, default: Path, help_line: str) -> None:
+    def write(
+        output: Annotated[Path, typer.Option(help="Where to.")] = default,
+        results: Results = RESULTS,
+        author: Author = "The authors of Quire",
+        institution: Institution = "Independent",
+        date: Date = None,
+        contract: Contract = None,
+    ) -> None:
+        from quire.report.documents import paper, slides
 
-    writing.write(_evidence(results), _house(contract), output, _byline(author, institution, date))
-    print(output)
+        writing = {"paper": paper.write, "slides": slides.write}[kind]
+        writing(_evidence(results), _house(contract), output, _byline(author, institution, date))
+        print(output)
+
+    app.command(kind, help=help_line)(write)
 
 
-@app.command()
-def slides(
-    output: Annotated[Path, typer.Option(help="Where to.")] = AUDIT / "slides.pptx",
-    results: Results = RESULTS,
-    author: Author = "The authors of Quire",
-    institution: Institution = "Independent",
-    date: Date = None,
-    contract: Contract = None,
-) -> None:
-    """Write the same as slides (PowerPoint)."""
-    from quire.report.documents import slides as writing
-
-    writing.write(_evidence(results), _house(contract), output, _byline(author, institution, date))
-    print(output)
+_document("paper", AUDIT / "paper.docx", "Write an APA paper (Word) of the design and of the results in a folder.")
+_document("slides", AUDIT / "slides.pptx", "Write the same as slides (PowerPoint).")
 
 
 @app.command()
