@@ -11,13 +11,14 @@ from tokenizers import Tokenizer
 
 from quire.bench.arithmetic import quality
 from quire.models.embedded import EMBEDDED_MODEL
-from tools.train_tiny import chat, cloze, corpora, data, evaluate, reading, tokenizer
+from tools.train_tiny import chat, cloze, corpora, data, evaluate, quoting, reading, tokenizer
 from tools.train_tiny.exchange import load_exported, tensors
 from tools.train_tiny.invented import Invented, Pairs, held_out
 from tools.train_tiny.lessons import REFUSAL, Passage, Refusals, compose
 from tools.train_tiny.model import Network, Shape
 from tools.train_tiny.muon import Muon
 from tools.train_tiny.recipe import COURSES, STAGES, Stage
+from tools.train_tiny.rows import Emphasis, Row, emphasised
 from tools.train_tiny.train import Trainer
 
 ARTICLE = corpora.Article(
@@ -40,9 +41,11 @@ SOURCES = {
     "about quire": chat.AboutQuire(),
     "disguised": reading.Squad([ARTICLE], disguise=1.0),
     "cloze": cloze.Cloze([[text for text, _ in ARTICLE.paragraphs]]),
+    "quoted": quoting.Quoted(reading.Squad([ARTICLE])),
+    "gathered": quoting.Gathered(PAIRS, {"orne": "Orne"}),
 }
 STAGE = Stage(0, [128], {"invented": 2, "copy": 1, "chat": 1})
-LATE = Stage(0, [128], {}, Refusals(0.05), emphasis=(3.0, 4.0))
+LATE = Stage(0, [128], {}, Refusals(0.05), emphasis=Emphasis(3.0, 4.0))
 CORPORA = corpora.Corpora([ARTICLE], PAIRS, *[[[text for text, _ in ARTICLE.paragraphs]]] * 3)
 
 
@@ -172,6 +175,73 @@ def test_a_located_passage_is_named_by_its_number_alone():
         )
 
 
+@pytest.mark.parametrize("name", ["quoted", "gathered"])
+def test_a_quote_is_a_whole_sentence(name):
+    groups = [SOURCES[name].group(random.Random(seed), 2, 40) for seed in range(100)]
+    asked = {(question, answer, p.text) for group in groups for p in group for question, answer in p.questions}
+    assert asked
+    assert all(answer in corpora.sentences(text) for _, answer, text in asked)
+    told = {question: answer for question, answer, _ in asked}
+    if name == "gathered":
+        assert told == {"When was the Orne mapped?": "The Orne was mapped in 1843."}  # three words are too few
+    else:
+        assert told["Who mapped it?"] == "It was mapped in 1843 by Ada Moor."
+        assert told["What is the Orne?"] == "The Orne is a river."
+
+
+def test_rules_ask_what_a_thing_is_and_how_something_is_done():
+    parts = ["To drop a table, call the second function.", "It is old.", "`max_rows` specifies the number of rows."]
+    asked = [pair for seed in range(50) for pair in quoting.by_rule(random.Random(seed), parts)]
+    assert {answer for question, answer in asked if question.startswith("How") and "drop a table?" in question} == {
+        parts[0]
+    }
+    assert ("What does `max_rows` do?", parts[2]) in asked
+    assert not any(answer == parts[1] for _, answer in asked)
+
+
+def test_case_is_what_is_usual_inside_of_sentences():
+    case = quoting.usual_case(["Some of the rivers rise near Caen. Rivers are long in Caen, as rivers can be."])
+    assert quoting.recased("the rivers of caen, some say", case) == "The rivers of Caen, some say"
+
+
+def test_what_chooses_a_sentence_weighs_more_than_what_copies_it():
+    weights = emphasised(Row([*range(20)], [0.0] + [1.0] * 19), Emphasis(3.0, 4.0, 2.0, 0.3)).weights
+    assert weights == [0.0, 3.0, 2.0, 2.0, 2.0, *[0.3] * 12, 1.0, 4.0, 1.0]
+    assert emphasised(Row([*range(5)], [0.0] + [1.0] * 4), Emphasis(3.0, 4.0, 2.0, 0.3)).weights == [
+        0.0,
+        3.0,
+        1.0,
+        4.0,
+        1.0,
+    ]
+
+
+def test_rows_of_quotes_repeat_a_sentence_that_was_asked_for(rows):
+    user, assistant, end, stop = (
+        *(rows.special[name] for name in ("<|user|>", "<|assistant|>", "<|end|>")),
+        rows.abc.stop,
+    )
+    for seed in range(30):
+        row = rows.row(random.Random(seed), "quotes", 256, LATE)
+        shown, *turns = split(row.ids, user)
+        passages = [split(passage, stop)[:-1] for passage in split(shown[2:], rows.abc.line)]
+        assert turns
+        for turn in turns:
+            known, said = split(turn, assistant)
+            *quote, space, mark, last = said
+            assert (quote[-1], space, last) == (stop, rows.abc.space, end)
+            source = passages[rows.abc.marks.index(mark)]
+            source = [part[1:] if part and part[0] in rows.abc.marks else part for part in source]
+            assert quote[:-1] in source
+            assert set(known) & set(quote[:-1])
+
+
+def test_rows_of_silence_refuse_much(rows):
+    said = [rows.lesson(random.Random(seed), "silent", 512, LATE).turns for seed in range(40)]
+    refused = [turn.source is None for turns in said for turn in turns]
+    assert 0.25 < sum(refused) / len(refused) < 0.55
+
+
 def test_rows_of_marks_copy_from_the_passage_they_name(rows):
     row = rows.row(random.Random(4), "marks", 256, LATE)
     user, assistant, end = (rows.special[name] for name in ("<|user|>", "<|assistant|>", "<|end|>"))
@@ -194,7 +264,7 @@ def split(ids, mark):
     return [ids[start + 1 : stop] for start, stop in pairwise(edges)]
 
 
-def test_the_first_token_and_the_citation_weigh_most_in_the_second_course(rows):
+def test_the_first_token_and_the_citation_weigh_most_in_later_courses(rows):
     row = rows.row(random.Random(1), "invented", 512, LATE)
     heavy = {rows.tokenizer.decode([token]) for token, weight in zip(row.ids, row.weights, strict=True) if weight == 4}
     assert heavy
@@ -204,9 +274,9 @@ def test_the_first_token_and_the_citation_weigh_most_in_the_second_course(rows):
 
 def test_courses_follow_on_each_other_and_end_at_rest():
     assert [stage.start for stage in STAGES] == sorted({stage.start for stage in STAGES})
-    first, second = COURSES["first"], COURSES["second"]
-    assert first.end == second.start
-    for course in (first, second):
+    courses = list(COURSES.values())
+    assert all(before.end == after.start for before, after in pairwise(courses))
+    for course in courses:
         assert course.learning_rate(course.start) == course.peak / course.warmup
         assert course.learning_rate(course.start + course.warmup) == course.peak
         assert course.learning_rate(course.end) == 0.0

@@ -8,7 +8,6 @@ on its arguments and the seed, so a run that was stopped goes on where it was.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +16,20 @@ from tokenizers import Tokenizer
 from . import chat
 from .cloze import Cloze, Located, cloze_questions
 from .corpora import Corpora
+from .drills import Alphabet, copy_row, marks_row, quotes_row
 from .invented import Invented, Pairs
 from .lessons import Lesson, Passage, Refusals, Source, compose
+from .quoting import Gathered, Quoted, usual_case
 from .reading import PlainText, Sentences, Squad
 from .recipe import Stage
+from .rows import Row, emphasised, join
 from .tokenizer import ASSISTANT, END, END_OF_TEXT, SYSTEM, USER
 
 CONTEXT_WEIGHT, CONTEXT_SHARE = 0.4, 0.25  # of passages and questions
 TEXT_WEIGHT, TEXT_SHARE = 0.6, 0.5  # of plain text
 NUM_PASSAGES = {128: (1, 3), 256: (2, 4), 512: (3, 5), 1024: (4, 6)}  # by row length
+# Also shown alone or by twos, and so with many sentences each.
+LONG_PASSAGES = ("quoted_squad", "quoted_disguised", "gathered", "quoted_cloze_docs")
 HEADERS = [
     "Answer from the passages.",
     "Answer the question from the passages below and cite the number of the passage.",
@@ -35,12 +39,6 @@ HEADERS = [
 ]
 
 
-@dataclass(frozen=True)
-class Row:
-    ids: list[int]
-    weights: list[float]  # of predicting ids[i]; the first one is never predicted
-
-
 class RowBuilder:
     """`evaluation` draws names that training never sees; the corpora should then be the held-out ones."""
 
@@ -48,8 +46,7 @@ class RowBuilder:
         self.tokenizer = tokenizer
         self.seed = seed
         self.special = {text: _known(tokenizer, text) for text in (SYSTEM, USER, ASSISTANT, END, END_OF_TEXT)}
-        marks = {self.encode(f"[{number}]")[0] for number in range(1, 10)}
-        self.words = [i for i in range(len(self.special), tokenizer.get_vocab_size()) if i not in marks]
+        self.abc = self._alphabet()
         self.corpora = corpora
         self.sources: dict[str, Source] = {
             "invented": Invented(evaluation),
@@ -64,7 +61,11 @@ class RowBuilder:
             "sentences": Sentences(corpora.sentence_questions),
             "quire": chat.AboutQuire(),
         }
-        for name in ("disguised", "cloze_wikipedia", "cloze_docs"):
+        for name in ("squad", "disguised", "cloze_wikipedia", "cloze_docs", "quire"):
+            self.sources[f"quoted_{name}"] = Quoted(self.sources[name])
+        paragraphs = [text for article in corpora.squad for text, _ in article.paragraphs]
+        self.sources["gathered"] = Gathered(corpora.sentence_questions, usual_case(paragraphs))
+        for name in ("disguised", "cloze_wikipedia", "cloze_docs", "gathered"):
             self.sources[f"located_{name}"] = Located(self.sources[name])
 
     def batch(
@@ -89,24 +90,29 @@ class RowBuilder:
         if kind == "chat":
             return self._chat_row(rng, length)
         if kind == "copy":
-            return self._copy_row(rng, length)
+            return copy_row(rng, length, len(self.special), self.tokenizer.get_vocab_size())
         if kind == "marks":
-            return self._marks_row(rng, length)
+            return marks_row(rng, length, self.abc)
+        if kind == "quotes":
+            return quotes_row(rng, length, self.abc)
         while True:
             row = self._lesson_row(rng, self.lesson(rng, kind, length, stage), length, stage)
             if row is not None:
                 return row
 
     def lesson(self, rng: random.Random, kind: str, length: int, stage: Stage) -> Lesson:
-        source = self.sources[kind]
-        count = rng.randint(*next(span for size, span in NUM_PASSAGES.items() if length <= size + 1))
+        source = self.sources["invented" if kind == "silent" else kind]
+        low, high = next(span for size, span in NUM_PASSAGES.items() if length <= size + 1)
+        count = rng.randint(1 if kind in LONG_PASSAGES else low, high)
         max_words = int(stage.reading * length / count)
         passages = source.group(rng, count, max_words)
         if kind == "disguised":  # people asked about few of the sentences; rules ask about the rest
             passages = [
                 Passage(p.text, p.questions + cloze_questions(rng, p.text, stage.more_questions)) for p in passages
             ]
-        if kind == "quire":
+        if kind == "silent":  # what the passages do not tell of the things that they name
+            return compose(rng, passages, [], Refusals(1.0))
+        if kind in ("quire", "quoted_quire"):
             others = self.sources["docs"].group(rng, max(1, count - 1), max_words)
             passages = passages[: rng.randint(1, 2)] + [Passage(other.text) for other in others][: count - 1]
         return compose(rng, passages, source.group(rng, 2, max_words), stage.refusals)
@@ -160,52 +166,16 @@ class RowBuilder:
                 return row
             row = join(row, join(talk, Row([self.special[END_OF_TEXT]], [0.0])))
 
-    def _copy_row(self, rng: random.Random, length: int) -> Row:
-        """Runs of random tokens, then the same runs in another order: nothing but copying helps."""
-        first, last = len(self.special), self.tokenizer.get_vocab_size()
-        num_runs = rng.randint(1, 6)
-        size = (length // 2 - num_runs) // num_runs
-        runs = [[rng.randrange(first, last) for _ in range(size)] for _ in range(num_runs)]
-        shown = Row([token for run in runs for token in run], [0.0] * (size * num_runs))
-        again = [token for run in rng.sample(runs, num_runs) for token in run]
-        return join(shown, Row(again, [float(index % size > 0) for index in range(len(again))]))
-
-    def _marks_row(self, rng: random.Random, length: int) -> Row:
-        """Passages of random tokens; from one or two of them in a row, those that follow and the number of the passage:
-        the least in which citing can be learnt, and much of it."""
-        count = rng.randint(2, 5)
-        size = (length // 3) // count - 2
-        tokens = rng.sample(self.words, count * size)
-        passages = [tokens[start : start + size] for start in range(0, count * size, size)]
-        marks = [self.encode(f"[{number}]") for number in range(1, count + 1)]
-        line = self.encode("\n")
-        shown = [token for mark, passage in zip(marks, passages, strict=True) for token in (*mark, *passage, *line)]
-        row = Row([self.special[SYSTEM], *shown, self.special[END]], [0.0] * (len(shown) + 2))
-        while True:
-            index, start, known, wanted = (
-                rng.randrange(count),
-                rng.randrange(size - 3),
-                rng.randint(1, 2),
-                rng.randint(1, 3),
-            )
-            asked, answer = passages[index][start : start + known], passages[index][start + known :][:wanted]
-            ids = [self.special[USER], *asked, self.special[END], self.special[ASSISTANT]]
-            reply = [*answer, *self.encode(" [1]")[:-1], *marks[index], self.special[END]]
-            if len(row.ids) + len(ids) + len(reply) > length:
-                return row
-            weights = [1.0] * len(answer) + [0.2] * (len(reply) - len(answer) - 2) + [4.0, 0.2]
-            row = join(row, Row(ids + reply, [0.0] * len(ids) + weights))
+    def _alphabet(self) -> Alphabet:
+        marks = [self.encode(f"[{number}]")[0] for number in range(1, 10)]
+        words = [i for i in range(len(self.special), self.tokenizer.get_vocab_size()) if i not in set(marks)]
+        space, line, stop = self.encode(" [1]")[0], self.encode("\n")[0], self.encode(".")[0]
+        roles = [self.special[name] for name in (SYSTEM, USER, ASSISTANT, END)]
+        return Alphabet(words, marks, space, line, stop, *roles)
 
     def encode(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
         return ids
-
-
-def emphasised(reply: Row, emphasis: tuple[float, float]) -> Row:
-    """More weight on the first token of an answer and on its citation, the last but one."""
-    weights = list(reply.weights)
-    weights[1], weights[-2] = max(weights[1], emphasis[0]), emphasis[1]
-    return Row(reply.ids, weights)
 
 
 def without_words(rng: random.Random, question: str) -> str:
@@ -214,10 +184,6 @@ def without_words(rng: random.Random, question: str) -> str:
     for _ in range(min(rng.randint(1, 2), len(words) - 4)):
         del words[rng.randrange(1, len(words))]
     return " ".join(words)
-
-
-def join(first: Row, second: Row) -> Row:
-    return Row(first.ids + second.ids, first.weights + second.weights)
 
 
 def vocabulary_texts(corpora: Corpora, seed: int) -> list[str]:

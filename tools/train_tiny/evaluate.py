@@ -30,7 +30,7 @@ from .lessons import REFUSAL
 from .reading import supporting, window, words_of
 
 NUM_DISTRACTORS = 3
-MAX_ANSWER_TOKENS = 32
+MAX_ANSWER_TOKENS = 96  # room for a sentence
 NUM_COPIED_WORDS = 3
 NUM_UNTRAINED = 20  # questions for the untrained network, which never ends an answer by itself
 CITATION = re.compile(r"\s*\[(\d)\]\s*$")

@@ -119,10 +119,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, required=True, help="--out of train.py")
     parser.add_argument("--out", type=Path, required=True, help="model directory to write")
-    parser.add_argument("--image", default="loss.png", help="name of the picture of the loss curves")
+    parser.add_argument("--before", type=Path, nargs="*", default=[], help="--out of the courses before, in order")
     args = parser.parse_args()
     check_same(export(args.run, args.out), args.out)
-    plot_losses(args.run / "log.jsonl", args.out / args.image)
+    plot_losses([run / "log.jsonl" for run in (*args.before, args.run)], args.out / "loss.png")
     size = sum(file.stat().st_size for file in args.out.iterdir())
     print(f"wrote {args.out}: {size / 1e6:.1f} MB")
 

@@ -1,8 +1,8 @@
 """What is trained on when: batch size, learning rate, length of rows and shares of lessons, by step.
 
-There are two courses: the first starts from random weights, the second from the first's result with new state in the
-optimizers. Knows nothing of how rows are made or steps are taken. Invariant: before the decay begins, nothing here
-depends on how long a course will be.
+There are three courses: the first starts from random weights, each of the others from the result of the one before it,
+with new state in the optimizers. Knows nothing of how rows are made or steps are taken. Invariant: before the decay
+begins, nothing here depends on how long a course will be.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .lessons import Refusals
+from .rows import Emphasis
 
 TOKENS_PER_STEP = 4096  # of all workers together
 READING = {
@@ -57,24 +58,61 @@ LOCATING = {
 }
 READY = ANSWERING | {"marks": 6, "located_disguised": 8, "located_cloze_wikipedia": 4, "copy": 0}
 
+# The third course: questions about real text are answered with the whole sentence that says it, those about invented
+# facts as before. Where a sentence starts is drilled on random tokens first.
+STARTING = {
+    "quotes": 24,
+    "quoted_squad": 12,
+    "quoted_disguised": 14,
+    "gathered": 18,
+    "quoted_cloze_wikipedia": 8,
+    "quoted_cloze_docs": 4,
+    "quoted_quire": 2,
+    "invented": 10,
+    "silent": 5,
+    "marks": 2,
+    "text": 3,
+    "chat": 2,
+}
+QUOTING = STARTING | {
+    "quotes": 10,
+    "quoted_squad": 16,
+    "gathered": 22,
+    "quoted_cloze_docs": 8,
+    "quoted_quire": 4,
+    "invented": 13,
+    "silent": 7,
+    "text": 5,
+}
+# Copying is learnt by then, and where to look is what is wanting: more questions for which the number is enough.
+FINDING = QUOTING | {
+    "quotes": 4,
+    "quoted_cloze_wikipedia": 6,
+    "located_gathered": 9,
+    "located_disguised": 4,
+    "invented": 17,
+    "silent": 11,
+    "marks": 0,
+}
+
 MANY_REFUSALS, FEW_REFUSALS = Refusals(0.12, 0.0, 0.9), Refusals(0.05)
-EMPHASIS = (3.0, 4.0)
+EVEN, EMPHASIS = Emphasis(), Emphasis(3.0, 4.0)
+QUOTED, CHOSEN = Emphasis(3.0, 4.0, choosing=2.0, copied=0.5), Emphasis(6.0, 4.0, choosing=2.0, copied=0.4)
 
 
 @dataclass(frozen=True)
 class Stage:
     """From step `start` on, rows have these lengths in turn, and the kinds of data.py come in these shares.
 
-    `emphasis`: weights of an answer's first token, which decides where to read, and of its citation; `noise`: share of
-    questions that lose a word or two; `reading`: words of the passages per token of a row (the rest is questions);
-    `more_questions`: made by rule about a passage that people asked about.
+    `noise`: share of questions that lose a word or two; `reading`: words of the passages per token of a row (the rest
+    is questions); `more_questions`: made by rule about a passage that people asked about.
     """
 
     start: int
     lengths: list[int]
     shares: dict[str, int]
     refusals: Refusals = MANY_REFUSALS
-    emphasis: tuple[float, float] = (1.0, 1.0)
+    emphasis: Emphasis = EVEN
     noise: float = 0.0
     reading: float = 0.42
     more_questions: int = 2
@@ -107,10 +145,14 @@ STAGES = [
     Stage(2643, [384, 384, 512], ANSWERING, FEW_REFUSALS, EMPHASIS, noise=0.15, reading=0.26, more_questions=3),
     Stage(2774, [192], LOCATING, FEW_REFUSALS, EMPHASIS, noise=0.1, reading=0.25),
     Stage(2994, [192, 256, 384], READY, FEW_REFUSALS, EMPHASIS, noise=0.1, reading=0.28),
+    Stage(3290, [192, 256], STARTING, FEW_REFUSALS, QUOTED, noise=0.05, reading=0.3),
+    Stage(3440, [256, 384, 512], QUOTING, FEW_REFUSALS, QUOTED, noise=0.1, reading=0.24),
+    Stage(3680, [256, 384, 512, 768], FINDING, FEW_REFUSALS, CHOSEN, noise=0.1, reading=0.25),
 ]
 COURSES = {
     "first": Course(0, 2498, warmup=200, decay=500, peak=2e-3),
     "second": Course(2498, 3290, warmup=100, decay=320, peak=1.5e-3),
+    "third": Course(3290, 4080, warmup=50, decay=180, peak=1.5e-3),
 }
 
 

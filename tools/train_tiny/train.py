@@ -1,7 +1,7 @@
 """Trains quire-tiny on a CPU: `python -m tools.train_tiny.train --data DIR --out DIR`.
 
 Writes to --out: tokenizer.json, checkpoint.pt (replaced atomically every few minutes; `--resume` goes on from it) and
-log.jsonl. The first course starts from random weights, the second from a model directory (`--start`). The learning
+log.jsonl. The first course starts from random weights, the others from a model directory (`--start`). The learning
 rate warms up, stays, and falls linearly to zero over the last `--decay` steps; before these it does not depend on
 `--end`, so a course may be ended early from any checkpoint. Each worker is a process with one thread and a part of
 every batch: matrices this small gain nothing from more threads.
@@ -37,10 +37,12 @@ from .exchange import load_exported
 from .model import Network, Shape
 from .muon import Muon
 from .recipe import COURSES, STAGES, TOKENS_PER_STEP, Course, stage_of
+from .rows import Emphasis
 from .tokenizer import train as train_tokenizer
 
-VALIDATION_KINDS = ["invented", "squad", "text"]
-VALIDATION = STAGES[0]  # the same questions in both courses
+VALIDATION_KINDS = ["invented", "squad", "quoted_squad", "text"]
+# The same questions in all courses; of a long answer only what chooses it counts.
+VALIDATION = dataclasses.replace(STAGES[0], emphasis=Emphasis(choosing=1.0, copied=0.0))
 
 
 @dataclasses.dataclass
@@ -188,7 +190,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=os.environ.get("QUIRE_DATA"), help="folder of the corpora")
     parser.add_argument("--out", type=Path, required=True, help="folder for tokenizer, checkpoint and log")
     parser.add_argument(
-        "--course", choices=list(COURSES), default="first", help="of recipe.py; the second needs --start"
+        "--course", choices=list(COURSES), default="first", help="of recipe.py; all but the first need --start"
     )
     parser.add_argument("--start", type=Path, help="model directory, as export.py writes it, to start from")
     parser.add_argument("--end", type=int, help="last step, if not the recipe's")
@@ -203,7 +205,7 @@ def parse_arguments() -> argparse.Namespace:
     if args.data is None:
         parser.error("no corpora: give --data DIR or set QUIRE_DATA")
     if (args.start is None) != (args.course == "first"):
-        parser.error("--start DIR belongs to --course second, and the other way round")
+        parser.error("--start DIR belongs to the later courses, and to no other")
     return args
 
 
