@@ -1,6 +1,7 @@
 # make run    serve the model that Quire carries on 127.0.0.1:8000 (MODEL=… for another, PORT=… elsewhere), with Quire's
 #             own pages as the collection docs
 # make test   run the tests (TESTS=tests/cache for some of them)
+# make test-avx512  run the tests of the AVX512 kernels on a machine without it (slow: plain code stands for it)
 # make check  lint, format, types, import contract, C++ format, native stubs, rules of the house
 # make native rebuild the C++ core · make stubs  write what is made from code: type stubs, tables of knobs
 # make proto  write the code that is made from quire.proto
@@ -30,7 +31,7 @@ NATIVE_SOURCES := CMakeLists.txt $(shell find csrc -name '*.cpp' -o -name '*.h')
 BROWSER := $(shell for name in chromium chromium-browser google-chrome google-chrome-stable; do command -v $$name; done | head -n 1)
 PACKAGING := pyproject.toml constraints.txt
 
-.PHONY: run test check native stubs proto bench docs clean
+.PHONY: run test test-avx512 check native stubs proto bench docs clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.native $(VENV)/.embedding
@@ -51,6 +52,14 @@ check: $(VENV)/.developer $(VENV)/.native
 	@echo "==> Tables of knobs"; $(BIN)/python tools/knob_tables.py --check
 	@echo "==> gRPC messages";   $(BIN)/python tools/proto.py --check
 	@echo "==> House rules";     $(BIN)/python -m pytest tests/test_house.py tests/test_constraints.py
+
+# Quire is built anew for it, and once more by whatever is made next.
+test-avx512: $(VENV)/.developer
+	@echo "==> Building what is written for AVX512 out of plain code"
+	@rm -f $(VENV)/.native
+	@CXX=$(CXX) $(INSTALL) -q --no-deps -e . -C build-dir=build/avx512 -C cmake.define.QUIRE_EMULATE_AVX512=ON
+	@$(BIN)/python -m pytest -k avx512 tests/kernels
+	@$(BIN)/python -m pytest tests/retrieval/test_hnsw.py tests/retrieval/test_inverted_index.py
 
 native: $(VENV)/.native
 

@@ -7,12 +7,20 @@
 
 namespace quire {
 
-// acc + the products of pairs. Written out, as the byte product below, because GCC's intrinsics copy the accumulators
-// around and so spill a full register tile.
+// acc + the products of pairs, and of fours. Written out because GCC's intrinsics copy the accumulators around and so
+// spill a full register tile.
+#ifndef QUIRE_EMULATE_AVX512
 QUIRE_INLINE __m512 dot_bf16(__m512 acc, __m512i a, __m512i b) {
   asm("vdpbf16ps %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
   return acc;
 }
+QUIRE_INLINE __m512i dot_bytes(__m512i acc, __m512i unsigned_bytes, __m512i signed_bytes) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(unsigned_bytes), "v"(signed_bytes));
+  return acc;
+}
+#else
+using avx512::dot_bf16, avx512::dot_bytes;
+#endif
 
 template <>
 struct PanelOps<Isa::kAvx512, BFloat16> {
@@ -37,10 +45,7 @@ struct PanelOps<Isa::kAvx512, int8_t> {
   static QUIRE_INLINE __m512 to_float(Acc a) { return _mm512_cvtepi32_ps(a); }
   static QUIRE_INLINE __m512i load(const Unit* p) { return _mm512_loadu_si512(p); }
   static QUIRE_INLINE __m512i broadcast(const Unit* p) { return _mm512_set1_epi32(static_cast<int>(*p)); }
-  static QUIRE_INLINE Acc dot(Acc acc, __m512i row, __m512i columns) {
-    asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(columns), "v"(row));
-    return acc;
-  }
+  static QUIRE_INLINE Acc dot(Acc acc, __m512i row, __m512i columns) { return dot_bytes(acc, columns, row); }
   using Nibbles = Acc;
   static constexpr int kNibbleRows = kRows / 2, kNibbleSteps = std::numeric_limits<int>::max();
   static QUIRE_INLINE Nibbles dot_nibbles(Nibbles acc, __m512i row, __m512i columns) { return dot(acc, row, columns); }

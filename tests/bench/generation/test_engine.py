@@ -51,6 +51,7 @@ def test_latency_throughput_and_startup_are_the_same_cases(tmp_path: Path) -> No
     assert len(shared.samples["warm_ttft_ms"]) == 4
     assert forty.tail is not None
     assert max(part.slow for part in forty.tail.facts if part.name == "sequences") <= 40
+    assert 0 < one.values["kernels_share"][0] < 1
     assert one.tail is not None
     stages = {stage.name: stage for stage in one.tail.stages}
     kernels = {"linear", "attention", "store", "rows"}

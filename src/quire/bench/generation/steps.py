@@ -24,6 +24,8 @@ from quire.kernels import KernelClock
 from quire.scheduling.scheduler import ScheduledBatch
 
 KIND = "steps"
+KERNELS = ("linear", "attention", "store", "rows")
+"""The stages that are kernels of the model."""
 
 
 class StepRecorder:

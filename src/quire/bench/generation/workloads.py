@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 
 from quire.bench.generation.random_model import random_model
-from quire.bench.generation.steps import KIND, StepRecorder
+from quire.bench.generation.steps import KERNELS, KIND, StepRecorder
 from quire.bench.harness import Case, Measurement
 from quire.bench.machine.memory import MemoryTrace
 from quire.bench.machine.resources import Watch
@@ -76,8 +76,13 @@ class Engine:
         return time.perf_counter() - start_s, outputs
 
     def measurement(self, values: dict[str, float], samples: dict[str, list[float]] | None = None) -> Measurement:
-        """With the steps that were recorded since the last one."""
+        """With the steps that were recorded since the last one, and how much of those that only decode the model's
+        kernels are."""
         events = self._recorder.take() if self._recorder is not None else []
+        decodes = [event for event in events if not event.facts["prompt_tokens"]]
+        if decodes:
+            kernels_ms = sum(event.stages_ms.get(stage, 0.0) for event in decodes for stage in KERNELS)
+            values = values | {"kernels_share": kernels_ms / sum(event.total_ms for event in decodes)}
         return Measurement(values, samples or {}, events, KIND)
 
     def random(self) -> random.Random:
