@@ -1,5 +1,6 @@
-"""Tests keep what they cache in a folder of their own, subprocesses included."""
+"""Tests keep what they cache in a folder of their own, subprocesses included, and log as if they were alone."""
 
+import logging
 import os
 from collections.abc import Iterator
 
@@ -15,3 +16,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         del os.environ["QUIRE_CACHE"]
     else:
         os.environ["QUIRE_CACHE"] = before
+
+
+@pytest.fixture(autouse=True)
+def logger() -> Iterator[None]:
+    """What a command configures ends with its test, as the stream that it logs to does."""
+    quire = logging.getLogger("quire")
+    handlers, level, propagate = quire.handlers[:], quire.level, quire.propagate
+    yield
+    quire.handlers[:], quire.propagate = handlers, propagate
+    quire.setLevel(level)

@@ -1,5 +1,6 @@
 """The suite asks for benchmarks that there are, with parameters that they have, and outlives each of them."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -34,4 +35,4 @@ def test_one_that_fails_takes_no_other_with_it_and_leaves_nothing_old(
     assert {result.params["entries"] for result in results if result.name == "entries"} == {50}
     told = capfd.readouterr().out
     assert f"$ quire {' '.join(heap.command(tmp_path))}\n" in told
-    assert "nowhere: 0 s, exit code 2" in told or "nowhere: 1 s, exit code 2" in told
+    assert re.search(r"^nowhere: \d+ s, exit code 2$", told, re.MULTILINE)

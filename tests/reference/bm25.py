@@ -1,7 +1,6 @@
 """BM25 by the formulas, document by document, in float64."""
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 
@@ -10,13 +9,12 @@ def scores(
 ) -> dict[int, float]:
     """Of every document that holds a word of the query."""
     mean = sum(map(len, documents.values())) / max(1, len(documents))
-    frequencies = {key: Counter(terms) for key, terms in documents.items()}
     found: dict[int, float] = {}
     for term in query:
-        holding = [key for key in documents if frequencies[key][term]]
-        for key in holding:
-            part = _part(variant, frequencies[key][term], len(documents[key]) / mean, k1, b, delta)
-            found[key] = found.get(key, 0.0) + _idf(variant, len(documents), len(holding)) * part
+        frequencies = {key: count for key, terms in documents.items() if (count := terms.count(term))}
+        for key, frequency in frequencies.items():
+            part = _part(variant, frequency, len(documents[key]) / mean, k1, b, delta)
+            found[key] = found.get(key, 0.0) + _idf(variant, len(documents), len(frequencies)) * part
     return found
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from quire.errors import ConfigError, shown
+from quire.errors import ConfigError
 
 KINDS = {"scheduling": "schedules", "retrieval": "retrieves", "cache": "keeps KV in"}
 """What using this room is called; anything else is plain use."""
@@ -67,8 +67,7 @@ def find_contract(given: Path | None = None) -> Path:
     found = given or Path(__file__).parents[4] / "pyproject.toml"
     if not found.is_file():
         raise ConfigError(
-            f"There is no import contract at {shown(str(found))}. Name the pyproject.toml of a checkout of Quire "
-            "with --contract."
+            f"There is no import contract at {found}. Name the pyproject.toml of a checkout of Quire with --contract."
         )
     return found
 
