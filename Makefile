@@ -1,6 +1,6 @@
 # make run    serve the model that Quire carries on 127.0.0.1:8000 (MODEL=… for another, PORT=… elsewhere), with Quire's
 #             own pages as the collection docs
-# make test   run the tests (TESTS=tests/cache for some of them)
+# make test   run the tests (TESTS=tests/cache for some of them; WORKERS=auto in as many processes as there are cores)
 # make test-avx512  run the tests of the AVX512 kernels on a machine without it (slow: plain code stands for it)
 # make check  lint, format, types, import contract, C++ format, native stubs, rules of the house
 # make native rebuild the C++ core · make stubs  write what is made from code: type stubs, tables of knobs
@@ -18,6 +18,7 @@ TORCH_INDEX ?=
 MODEL ?=
 PORT ?= 8000
 TESTS ?= tests
+WORKERS ?= 0
 FREE_GB := 3
 DOCS := build/collections/docs
 # Only its files are read, so nothing that it would import is installed.
@@ -27,6 +28,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 INSTALL := $(PIP) install $(INDEX) -c constraints.txt --no-build-isolation
+# Threads that wait for their team leave the core to the tests of the other processes.
+PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile
 NATIVE_SOURCES := CMakeLists.txt $(shell find csrc -name '*.cpp' -o -name '*.h')
 BROWSER := $(shell for name in chromium chromium-browser google-chrome google-chrome-stable; do command -v $$name; done | head -n 1)
 PACKAGING := pyproject.toml constraints.txt
@@ -40,7 +43,7 @@ run: $(VENV)/.native $(VENV)/.embedding
 
 test: $(VENV)/.developer $(VENV)/.native
 	@echo "==> Running the tests$(if $(BROWSER),, but those of the page, which need a browser: apt install chromium)"
-	@$(BIN)/python -m pytest $(if $(BROWSER),,-m "not browser") $(TESTS)
+	@$(PYTEST) $(if $(BROWSER),,-m "not browser") $(TESTS)
 
 check: $(VENV)/.developer $(VENV)/.native
 	@echo "==> Lint";            $(BIN)/ruff check .
