@@ -116,6 +116,16 @@ def test_number(value: float, text: str) -> None:
     assert number(value) == text
 
 
+def test_a_number_of_few_digits_is_written_out() -> None:
+    assert [number(value, 2) for value in (0.0123, 1.26, 113, 99_400, 110_400)] == [
+        "0.012",
+        "1.3",
+        "110",
+        "99k",
+        "110k",
+    ]
+
+
 def test_samples_are_shown_by_their_percentiles_and_no_name_is_cut_in_eighty_columns() -> None:
     long = Result("serve", "quire", {"requests": 32}, {"output_tokens_per_s": [1e6 / 3, 2e6 / 3]})
     long.samples["inter_token_latency_ms"] = [float(x) for x in range(101)]

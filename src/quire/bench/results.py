@@ -106,8 +106,12 @@ def number(value: float, digits: int = 4) -> str:
         return "–"
     for limit, unit, letter in UNITS:
         if abs(value) >= limit:
-            return f"{value / unit:.{digits}g}{letter}"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
+            return f"{_rounded(value / unit, digits):g}{letter}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{_rounded(value, digits):g}"
+
+
+def _rounded(value: float, digits: int) -> float:
+    return float(f"{value:.{digits}g}")
 
 
 def _comparison(now: Summary, then: Summary) -> tuple[str, str, str, str]:
