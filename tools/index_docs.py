@@ -16,35 +16,54 @@ from quire.retrieval.collection import Document
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 HEADING = re.compile(r"^#{1,3} (.+)$", re.MULTILINE)
-PART_CHARS = 300
-BREAK = re.compile(r"\n(?=\n|\| |- )")
-LINK, EMPHASIS, ROW = (
-    re.compile(r"\[([^]]+)\]\([^)]+\)"),
-    re.compile(r"\*\*|`"),
-    re.compile(r"^\| (.+?) \| (.+) \|$", re.M),
-)
-NOT_PROSE = re.compile(r"^```.*?^```\n|^<!--.*?-->\n|^\|(?:[ :-]+\|)+\n", re.DOTALL | re.MULTILINE)
+PART_CHARS, LABELLED_WORDS = 300, 3
+BREAK = re.compile(r"\n(?=\n|- )")
+LINK, EMPHASIS = re.compile(r"\[([^]]+)\]\([^)]+\)"), re.compile(r"\*\*|`")
+TABLE = re.compile(r"^\|(.+)\|\n\|[ :|-]+\|\n((?:\|.+\|\n)+)", re.MULTILINE)
+CELL_END, ITEM = re.compile(r"(?<!\\)\|"), re.compile(r"^- ", re.MULTILINE)
+NOT_PROSE = re.compile(r"^```.*?^```\n|^<!--.*?-->\n", re.DOTALL | re.MULTILINE)
 
 
 def sections(page: Path) -> Iterator[Document]:
-    """Without programs, which a question in words does not ask for."""
-    text = NOT_PROSE.sub("", page.read_text(encoding="utf-8"))
+    """Without programs, which a question in words does not ask for; tables are lists."""
+    text = TABLE.sub(items, NOT_PROSE.sub("", page.read_text(encoding="utf-8") + "\n"))
     headings = list(HEADING.finditer(text))
     ends = [heading.start() for heading in headings[1:]] + [len(text)]
     for heading, end in zip(headings, ends, strict=True):
         for number, part in enumerate(parts(text[heading.end() : end].strip())):
             name = f"{page.relative_to(ROOT)}#{heading[1]}" + (f" ({number + 1})" if number else "")
-            yield {"id": name, "text": plain(f"{heading[1]}: {part}"), "metadata": {"page": page.name}}
+            yield {"id": name, "text": f"{heading[1]}: {plain(part)}", "metadata": {"page": page.name}}
+
+
+def items(table: re.Match[str]) -> str:
+    """A sentence for each row of a table, as an item of a list."""
+    _, *labels = cells(table[1])
+    rows = (cells(row[1:-1]) for row in table[2].splitlines())
+    return "".join(f"- {sentence(row, labels)}\n" for row in rows)
+
+
+def cells(row: str) -> list[str]:
+    return [cell.strip() for cell in CELL_END.split(row)]
+
+
+def sentence(row: list[str], labels: list[str]) -> str:
+    """What the row is about, a colon, and what it says, with the label of a column where that is no sentence."""
+    about, *told = row
+    said = [labelled(label, cell) for label, cell in zip(labels, told, strict=True) if cell]
+    return f"{about}: {'; '.join(said)}."
+
+
+def labelled(label: str, cell: str) -> str:
+    is_sentence = cell.endswith(".") or len(cell.split()) > LABELLED_WORDS
+    return cell.removesuffix(".") if is_sentence else f"{label} {cell}".strip()
 
 
 def plain(markdown: str) -> str:
-    """A row of a table is a line, its first cell before a colon."""
-    text = ROW.sub(r"\1: \2.", LINK.sub(r"\1", EMPHASIS.sub("", markdown)))
-    return " ".join(text.replace(" | ", "; ").split())
+    return " ".join(ITEM.sub("", LINK.sub(r"\1", EMPHASIS.sub("", markdown))).split())
 
 
 def parts(body: str) -> Iterator[str]:
-    """Whole paragraphs, items of lists and rows of tables, as many as `PART_CHARS` hold."""
+    """Whole paragraphs and items of lists, as many as `PART_CHARS` hold."""
     part = ""
     for piece in BREAK.split(body):
         if part and len(part) + len(piece) > PART_CHARS:

@@ -27,7 +27,8 @@ def table(cls: type) -> str:
             default = "" if field.default is MISSING else f"`{field.default!r}`"
             choices = field.metadata.get("choices")
             allowed = f" One of {', '.join(f'`{choice}`' for choice in choices)}." if choices else ""
-            rows.append(f"| `{field.name}` | {default} | {help_of(cls)[field.name]}{allowed} |")
+            told = " ".join(help_of(cls)[field.name].split())  # a row of a table is one line
+            rows.append(f"| `{field.name}` | {default} | {told}{allowed} |")
     return "\n".join(rows) + "\n"
 
 
