@@ -44,6 +44,7 @@ class FakeExecutor:
         self.num_steps = 0
         self.num_tokens = 0
         self.fail_at_step: int | None = None
+        self.failure: Exception = RuntimeError("the fake model failed")
 
     def execute(
         self, inputs: ModelInput, on_prompt_logits: Callable[[torch.Tensor], None] | None = None
@@ -51,7 +52,7 @@ class FakeExecutor:
         self.num_steps += 1
         self.num_tokens += len(inputs.token_ids)
         if self.num_steps == self.fail_at_step:
-            raise RuntimeError("the fake model failed")
+            raise self.failure
         blocks = self.stored.reshape(-1, self.block_size, 2)
         for source, target in inputs.copies:
             blocks[target] = blocks[source]

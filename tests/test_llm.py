@@ -104,6 +104,17 @@ def test_threads_share_one_engine(llm: LLM) -> None:
     assert [got[i] for i in range(6)] == expected
 
 
+def test_prompts_held_back_for_company_are_joined_by_those_of_other_threads(path: Path) -> None:
+    with LLM(path, num_threads=1, max_num_seqs=2, max_wait_ms=60_000) as llm:
+        got: list[str] = []
+        threads = [threading.Thread(target=lambda: got.append(one(llm).text), daemon=True) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert len(got) == 2, "two fill the batch: nobody has to wait for the minute to pass"
+
+
 def test_chat_is_the_template_and_then_generate(llm: LLM) -> None:
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is a quire?"}]
     ids = llm.tokenizer.apply_chat_template(messages)

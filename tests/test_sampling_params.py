@@ -29,14 +29,19 @@ REFUSED = [
     ({"logit_bias": [5]}, "logit_bias is [5]"),
     ({"seed": 1.5}, "seed is 1.5"),
     ({"stop": [""]}, "stop is ''"),
+    ({"stop": 5}, "stop is 5; allowed: a string or a list"),
     ({"stop": ["x"] * 100_000}, "stop is '100000 strings'; allowed: at most 64"),
     ({"stop": "x" * 1025}, "stop is "),
     ({"stop_token_ids": ["a"]}, "stop_token_ids is 'a'"),
+    ({"stop_token_ids": 5}, "stop_token_ids is 5"),
     ({"stop_token_ids": list(range(5000))}, "stop_token_ids is [0, 1,"),
     ({"min_tokens": 17}, "min_tokens is 17; allowed: 0 to 16"),
     ({"max_tokens": 0}, "max_tokens is 0"),
     ({"logprobs": 21}, "logprobs is 21; allowed: 0 to 20"),
     ({"prompt_logprobs": -1}, "prompt_logprobs is -1"),
+    ({"bad_words": 5}, "bad_words is 5"),
+    ({"ignore_eos": "no"}, "ignore_eos is 'no'; allowed: True or False"),
+    ({"structured_outputs": {"regex": "a"}}, "structured_outputs is {'regex': 'a'}"),
     ({"bad_words": "word"}, "bad_words is 'word'"),
     ({"bad_words": [""]}, "bad_words is ''"),
     ({"allowed_token_ids": []}, "allowed_token_ids is []"),
@@ -75,7 +80,18 @@ def test_ids_outside_the_vocabulary_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{}, {"json_object": True, "regex": "a"}, {"choice": []}, {"choice": ["a", ""]}, {"regex": ""}]
+    "fields",
+    [
+        {},
+        {"json_object": True, "regex": "a"},
+        {"choice": []},
+        {"choice": ["a", ""]},
+        {"choice": "yes"},
+        {"choice": 5},
+        {"regex": ""},
+        {"regex": 5},
+        {"json": 5},
+    ],
 )
 def test_structured_outputs_takes_exactly_one_form(fields: dict) -> None:
     with pytest.raises(InvalidRequestError, match="structured_outputs"):

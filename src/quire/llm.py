@@ -53,6 +53,7 @@ class LLM:
             print(EMBEDDED_NOTE, file=sys.stderr)
         self._engine: LLMEngine | None = assemble(model or EMBEDDED_MODEL, self.config, show_progress=show_progress)
         self._lock = threading.RLock()
+        self._arrived = threading.Condition(self._lock)
         self._mail: dict[str, deque[Output]] = {}
         self._request_ids = itertools.count()
         self._collections: dict[str, Collection] = {}
@@ -116,8 +117,9 @@ class LLM:
         """The last hidden state of each text at unit length, in order."""
         many = _as_list(texts)
         prepared = [self._live.prepare_embedding(text) for text in many]
-        request_ids = [self._open(text, None) for text in prepared]
+        request_ids: list[str] = []
         try:
+            request_ids += (self._open(text, None) for text in prepared)
             outputs = [self._next(request_id) for request_id in request_ids]
         finally:
             self._forget(request_ids)
@@ -219,9 +221,10 @@ class LLM:
         self, prompts: SequenceOf[Prompt], params: list[SamplingParams], use_tqdm: bool
     ) -> list[RequestOutput]:
         prepared = [self._live.prepare(prompt, p) for prompt, p in zip(prompts, params, strict=True)]
-        request_ids = [self._open(request, OutputKind.FINAL) for request in prepared]
+        request_ids: list[str] = []
         outputs: list[RequestOutput] = []
         try:
+            request_ids += (self._open(request, OutputKind.FINAL) for request in prepared)
             with GenerationProgress(
                 len(prepared), lambda: self._num_done(request_ids), self._num_tokens, enabled=use_tqdm
             ) as progress:
@@ -243,6 +246,7 @@ class LLM:
             else:
                 self._live.add_request(request_id, prepared, output_kind=kind)
             self._mail[request_id] = deque()
+            self._arrived.notify_all()
         return request_id
 
     def _next(self, request_id: str, progress: GenerationProgress | None = None) -> Output:
@@ -260,9 +264,10 @@ class LLM:
                 progress.update()
 
     def _step(self) -> list[Output]:
+        """One step; while prompts are held back for company, others may come instead."""
         held_until_s = self._live.hold_until_s()
-        if held_until_s is not None:
-            time.sleep(max(0.0, held_until_s - time.monotonic()))
+        if held_until_s is not None and self._arrived.wait(held_until_s - time.monotonic()):
+            return []
         return self._live.step()
 
     def _forget(self, request_ids: Iterable[str]) -> None:

@@ -5,7 +5,7 @@ the vocabulary) are checked by `check_vocabulary`, which the engine calls when t
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -41,17 +41,20 @@ class StructuredOutputs:
     """A context-free grammar in llguidance's Lark dialect."""
 
     def __post_init__(self) -> None:
-        if self.choice is not None:
-            object.__setattr__(self, "choice", tuple(self.choice))
+        if _is_list(self.choice):
+            object.__setattr__(self, "choice", tuple(self.choice or ()))
         given = [f.name for f in fields(self) if getattr(self, f.name) not in (None, False)]
         if len(given) != 1:
             raise _refuse("structured_outputs", given, "exactly one of json, json_object, regex, choice, grammar")
-        if self.choice is not None and not (self.choice and all(isinstance(c, str) and c for c in self.choice)):
-            raise _refuse("structured_outputs.choice", self.choice, "one or more non-empty strings")
+        choice = self.choice
+        if choice is not None and not (_is_list(choice) and choice and all(isinstance(c, str) and c for c in choice)):
+            raise _refuse("structured_outputs.choice", choice, "one or more non-empty strings")
         for name in ("regex", "grammar", "json"):
-            text = getattr(self, name)
-            if isinstance(text, str) and not 0 < len(text) <= MAX_SCHEMA_CHARS:
-                raise _refuse(f"structured_outputs.{name}", text, f"1 to {MAX_SCHEMA_CHARS} characters")
+            form = getattr(self, name)
+            if form is None or (name == "json" and isinstance(form, dict)):
+                continue
+            if not isinstance(form, str) or not 0 < len(form) <= MAX_SCHEMA_CHARS:
+                raise _refuse(f"structured_outputs.{name}", form, f"text of 1 to {MAX_SCHEMA_CHARS} characters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,10 @@ class SamplingParams:
 
     def __post_init__(self) -> None:
         self._check_numbers()
+        self._check_kinds()
         stop = (self.stop,) if isinstance(self.stop, str) else self.stop or ()
+        if not _is_list(stop):
+            raise _refuse("stop", stop, "a string or a list of strings")
         if len(stop) > MAX_STOP_STRINGS:
             raise _refuse("stop", f"{len(stop)} strings", f"at most {MAX_STOP_STRINGS} strings")
         for s in stop:
@@ -122,12 +128,19 @@ class SamplingParams:
         if self.allowed_token_ids is not None and not self.allowed_token_ids:
             raise _refuse("allowed_token_ids", self.allowed_token_ids, "one or more token ids, or None for all")
         bad_words = self.bad_words or ()
-        if isinstance(bad_words, str) or len(bad_words) > MAX_BAD_WORDS:
+        if not _is_list(bad_words) or len(bad_words) > MAX_BAD_WORDS:
             raise _refuse("bad_words", bad_words, f"a list of at most {MAX_BAD_WORDS} strings")
         for word in bad_words:
             if not isinstance(word, str) or not 0 < len(word) <= MAX_STOP_CHARS:
                 raise _refuse("bad_words", word, f"strings of 1 to {MAX_STOP_CHARS} characters")
         self._check_logit_bias()
+
+    def _check_kinds(self) -> None:
+        for name in ("include_stop_str_in_output", "ignore_eos", "skip_special_tokens"):
+            if not isinstance(getattr(self, name), bool):
+                raise _refuse(name, getattr(self, name), "True or False")
+        if not isinstance(self.structured_outputs, StructuredOutputs | None):
+            raise _refuse("structured_outputs", self.structured_outputs, "StructuredOutputs(…) with one field, or None")
 
     def _check_numbers(self) -> None:
         for name in ("n", "top_k", "min_tokens", "priority"):
@@ -161,7 +174,7 @@ class SamplingParams:
         ids = getattr(self, name)
         if ids is None:
             return
-        if isinstance(ids, (str, bytes)) or (name == "stop_token_ids" and len(ids) > MAX_ID_LIST):
+        if not _is_list(ids) or (name == "stop_token_ids" and len(ids) > MAX_ID_LIST):
             raise _refuse(name, ids, f"a list of at most {MAX_ID_LIST} token ids")
         for token_id in ids:
             _check_int(name, token_id)
@@ -189,6 +202,10 @@ class SamplingParams:
     @property
     def stop_strings(self) -> tuple[str, ...]:
         return self._stop_strings
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Collection) and not isinstance(value, (str, bytes))
 
 
 def _number(name: str, value: Any) -> float:

@@ -1,11 +1,13 @@
 """One async stream per request, in front of the engine's own thread."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
+from quire.cache.events import BlockEvent
 from quire.engine.async_engine import AsyncEngine
 from quire.engine.outputs import OutputKind
 from quire.errors import EngineClosedError, InvalidRequestError
@@ -102,6 +104,57 @@ def test_after_closing_nothing_can_be_asked() -> None:
     engine = on_engine(test)
     with pytest.raises(EngineClosedError, match="closed"):
         asyncio.run(tokens_of(engine, PROMPT))
+
+
+def test_an_engine_that_dies_tells_all_who_wait_also_those_who_came_during_its_last_step() -> None:
+    in_step, may_fail = threading.Event(), threading.Event()
+
+    def observer(_: BlockEvent) -> None:
+        if not may_fail.is_set():
+            in_step.set()
+            may_fail.wait(30)
+            raise RuntimeError("the observer failed")
+
+    async def test(engine: AsyncEngine) -> None:
+        streams = [engine.generate(await engine.prepare({"prompt_token_ids": PROMPT}, GREEDY)) for _ in range(2)]
+        early = asyncio.create_task(anext(streams[0]))
+        await asyncio.to_thread(in_step.wait, 30)
+        late = asyncio.create_task(anext(streams[1]))
+        await asyncio.sleep(0)  # it has asked
+        may_fail.set()
+        ends = await asyncio.gather(early, late, return_exceptions=True)
+        assert [(type(end), str(end.__cause__)) for end in ends] == [(EngineClosedError, "the observer failed")] * 2
+        assert not engine.is_alive
+
+    on_engine(test, observer=observer)
+
+
+def test_a_refusal_for_a_reader_whose_loop_is_gone_harms_nobody() -> None:
+    is_gone = threading.Event()
+    inner, _ = fake_engine(observer=lambda _: is_gone.wait(30))
+    engine = AsyncEngine(inner)
+    prepared = inner.prepare({"prompt_token_ids": PROMPT}, SamplingParams(max_tokens=None))
+
+    async def ask_and_leave() -> None:
+        asking = [asyncio.create_task(anext(engine.generate(prepared, request_id="same"))) for _ in range(2)]
+        await asyncio.sleep(0)  # both have asked, and the second is to be refused
+        assert not any(task.done() for task in asking)
+
+    asyncio.run(ask_and_leave())
+    is_gone.set()
+    assert asyncio.run(tokens_of(engine, PROMPT)) == greedy(PROMPT, 8)
+    engine.close()
+
+
+def test_a_step_that_closes_the_engine_was_its_last() -> None:
+    inner, executor = fake_engine()
+    executor.fail_at_step, executor.failure = 3, EngineClosedError("a rank is gone")
+    engine = AsyncEngine(inner)
+    with pytest.raises(EngineClosedError) as ended:
+        asyncio.run(tokens_of(engine, PROMPT))
+    assert str(ended.value.__cause__) == "a rank is gone"
+    assert not engine.is_alive
+    engine.close()
 
 
 def test_embed() -> None:

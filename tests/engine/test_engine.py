@@ -138,6 +138,16 @@ def test_logprobs_and_prompt_logprobs() -> None:
     assert output.metrics.num_cached_tokens == 0  # every position of the prompt had to be computed
 
 
+def test_prompt_logprobs_of_a_preempted_prompt_come_once() -> None:
+    roomy, _ = fake_engine()
+    expected = run(roomy, PROMPT, max_tokens=20, prompt_logprobs=1).prompt_logprobs
+    engine, _ = fake_engine(num_blocks=16)  # two sequences grow to ten blocks each
+    add(engine, "first", [5, *PROMPT[1:]], max_tokens=20)
+    output = run(engine, PROMPT, max_tokens=20, prompt_logprobs=1)
+    assert output.metrics.num_preemptions == 1
+    assert output.prompt_logprobs == expected
+
+
 def test_metrics() -> None:
     engine, _ = fake_engine()
     assert run(engine, PROMPT).metrics.num_cached_tokens == 0

@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import cast
 
@@ -44,7 +44,8 @@ class _Stream:
 
     def post(self, error: Exception) -> None:
         """From any thread."""
-        self.loop.call_soon_threadsafe(self._fail, error)
+        with suppress(RuntimeError):  # the reader's loop has ended, and nobody is there to be told
+            self.loop.call_soon_threadsafe(self._fail, error)
 
     async def take(self) -> list[Output]:
         """All there is, at least one. Raises the error that was posted, after what came before it."""
@@ -77,6 +78,8 @@ class AsyncEngine:
         self._request_ids = itertools.count()
         self._error: Exception | None = None
         self._is_closing = False
+        self._is_over = False
+        """Nothing that is posted from now on will be done."""
         self._thread = threading.Thread(target=self._run, name="quire-engine", daemon=True)
         self._thread.start()
 
@@ -105,7 +108,7 @@ class AsyncEngine:
     @property
     def is_alive(self) -> bool:
         """Whether requests are still served."""
-        return self._error is None and self._thread.is_alive()
+        return not self._is_over
 
     def stats(self) -> EngineStats:
         """A glance from outside: its numbers may be a step apart."""
@@ -161,9 +164,9 @@ class AsyncEngine:
         """Ends a request; its stream, if anyone still reads it, raises EngineClosedError. Unknown ids are ignored."""
 
         def stop() -> None:
-            self._engine.abort(request_id)
             stream = self._streams.pop(request_id, None)
             if stream is not None:
+                self._engine.abort(request_id)
                 stream.post(EngineClosedError(f"Request {request_id!r} was aborted."))
 
         self._inbox.put(stop)
@@ -174,11 +177,11 @@ class AsyncEngine:
         self._thread.join()
 
     async def _follow(self, adds: Mapping[str, Callable[[], None]]) -> AsyncGenerator[list[Output], None]:
-        if not self.is_alive:
-            raise EngineClosedError("The engine is closed; nothing more can be asked of it.") from self._error
+        self._refuse_if_over()
         stream, unfinished = _Stream(), set(adds)
         for request_id, add in adds.items():
             self._inbox.put(partial(self._open, request_id, stream, add))
+        self._refuse_if_over()  # if it is not by now, the thread still reads what was posted, if only to refuse it
         try:
             while unfinished:
                 outputs = await stream.take()
@@ -188,12 +191,17 @@ class AsyncEngine:
             for request_id in unfinished:
                 self._inbox.put(partial(self._forget, request_id, stream))
 
+    def _refuse_if_over(self) -> None:
+        if self._is_over:
+            raise self._closed("The engine is closed; nothing more can be asked of it.")
+
     # ── in the engine's thread ─────────────────────────────────────────────────────────────────────────────────────
 
     def _open(self, request_id: str, stream: _Stream, add: Callable[[], None]) -> None:
         try:
+            self._refuse_if_over()
             add()
-        except (InvalidRequestError, CapacityError) as error:
+        except (InvalidRequestError, CapacityError, EngineClosedError) as error:
             stream.post(error)
         else:
             self._streams[request_id] = stream
@@ -216,7 +224,9 @@ class AsyncEngine:
             log.exception("the engine stopped")
             self._error = error
         finally:
+            self._is_over = True
             self._close_streams()
+            self._obey_all()
             self._engine.close()
 
     def _obey(self) -> None:
@@ -230,6 +240,9 @@ class AsyncEngine:
                     self._inbox.get(timeout=max(0.0, held_until_s - time.monotonic()))()
                 except queue.Empty:
                     return
+        self._obey_all()
+
+    def _obey_all(self) -> None:
         while not self._inbox.empty():
             self._inbox.get()()
 
@@ -252,10 +265,13 @@ class AsyncEngine:
 
     def _close_streams(self) -> None:
         for stream in self._streams.values():
-            closed = EngineClosedError("The engine was closed while the request ran.")
-            closed.__cause__ = self._error
-            stream.post(closed)
+            stream.post(self._closed("The engine was closed while the request ran."))
         self._streams.clear()
+
+    def _closed(self, message: str) -> EngineClosedError:
+        closed = EngineClosedError(message)
+        closed.__cause__ = self._error
+        return closed
 
 
 def _put_all(items: list[tuple[_Stream, Output]]) -> None:

@@ -4,7 +4,7 @@
 
 Thread safety: `prepare` may be called from any thread; everything else from one. A request that cannot be served is
 refused by `prepare` or `add_request` and touches nobody else; a step that fails ends the sequences that were in it and
-no others.
+no others, but one that fails with EngineClosedError was the last.
 """
 
 import logging
@@ -23,7 +23,7 @@ from quire.engine.requests import Generation, RequestState
 from quire.engine.runner import ModelRunner, StepResult
 from quire.engine.sampler import Sampler, TokenLogprobs
 from quire.engine.token_account import TokenAccount
-from quire.errors import CapacityError, InvalidRequestError, shown
+from quire.errors import CapacityError, EngineClosedError, InvalidRequestError, shown
 from quire.models.tokenizer import Tokenizer
 from quire.sampling_params import SamplingParams
 from quire.scheduling.scheduler import ScheduledBatch, Scheduler
@@ -160,6 +160,8 @@ class LLMEngine:
             self._follow_fork(parent, child)
         try:
             result = self._runner.run(batch)
+        except EngineClosedError:  # no step can be run any more
+            raise
         except Exception as error:
             log.exception("a step of %d sequences failed", len(batch.sequences))
             return self._fail(batch, error)
@@ -220,8 +222,8 @@ class LLMEngine:
     def _collect(self, batch: ScheduledBatch, result: StepResult, now_s: float) -> list[Output]:
         touched: dict[str, RequestState] = {}
         generations, requests, sampled = self._generations, self._requests, result.sampled
-        for seq_id, scores in result.prompt_logprobs.items():
-            self._add_prompt_logprobs(generations[seq_id].seq, scores)
+        for seq_id, (position, scores) in result.prompt_logprobs.items():
+            self._add_prompt_logprobs(generations[seq_id].seq, position, scores)
         for row, (seq, token_id) in enumerate(zip(batch.samples, sampled.token_ids, strict=True)):
             generation = generations[seq.seq_id]
             if seq.first_token_s is None:
@@ -340,12 +342,11 @@ class LLMEngine:
         self._sampler.fork(parent, child)
         self._open_generation(self._requests[child.request_id], child)
 
-    def _add_prompt_logprobs(self, seq: Sequence, scores: list[TokenLogprobs]) -> None:
-        """A preempted prompt is computed again from its start; what was scored before is not scored twice."""
+    def _add_prompt_logprobs(self, seq: Sequence, position: int, scores: list[TokenLogprobs]) -> None:
+        """A preempted prompt is computed again from its start; what was scored before is scored anew, not twice."""
         known = self._requests[seq.request_id].prompt_logprobs
         if known is not None:
-            del known[seq.num_computed_tokens - len(scores) + 1 :]
-            known.extend(scores)
+            known[position : position + len(scores)] = scores
 
     def _note_first_token(self, seq: Sequence, now_s: float) -> None:
         seq.first_token_s = now_s

@@ -107,8 +107,8 @@ class StepResult:
 
     sampled: SamplerOutput
     pooled: Tensor
-    prompt_logprobs: dict[int, list[TokenLogprobs]]
-    """By seq_id, for the prompt tokens that this step scored."""
+    prompt_logprobs: dict[int, tuple[int, list[TokenLogprobs]]]
+    """By seq_id, for the prompt tokens that this step scored: the position of the first, and their scores."""
 
 
 class ModelRunner:
@@ -139,26 +139,26 @@ class _PromptScorer:
     """Takes the logits of prompt positions as they come and sorts their scores out by sequence."""
 
     def __init__(self, batch: ScheduledBatch) -> None:
-        self._spans: list[tuple[Sequence, int]] = []
+        self._spans: list[tuple[Sequence, int, int]] = []
         self._next_ids: list[int] = []
         self._scores: list[TokenLogprobs] = []
         for seq, num_new in zip(batch.sequences, batch.num_new_tokens, strict=True):
             if seq.params.prompt_logprobs is not None:
                 start, count = seq.num_computed_tokens, num_scored_prompt_tokens(seq, num_new)
-                self._spans.append((seq, count))
+                self._spans.append((seq, start + 1, count))
                 self._next_ids += seq.token_ids[start + 1 : start + 1 + count]
-        self._num = max(seq.params.prompt_logprobs or 0 for seq, _ in self._spans)
+        self._num = max(seq.params.prompt_logprobs or 0 for seq, _, _ in self._spans)
 
     def __call__(self, logits: Tensor) -> None:
         done = len(self._scores)
         next_ids = self._next_ids[done : done + len(logits)]
         self._scores += prompt_logprobs(logits, next_ids, self._num)
 
-    def by_sequence(self) -> dict[int, list[TokenLogprobs]]:
+    def by_sequence(self) -> dict[int, tuple[int, list[TokenLogprobs]]]:
         start, result = 0, {}
-        for seq, count in self._spans:
+        for seq, position, count in self._spans:
             wanted = seq.params.prompt_logprobs or 0
             scores = self._scores[start : start + count]
-            result[seq.seq_id] = [replace(score, top=score.top[:wanted]) for score in scores]
+            result[seq.seq_id] = position, [replace(score, top=score.top[:wanted]) for score in scores]
             start += count
         return result

@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -69,7 +70,8 @@ _decode = msgspec.msgpack.Decoder(Begin | Step | Resize).decode
 
 
 class ParallelExecutor:
-    """Rank 0's executor: tells the workers, then does its own part."""
+    """Rank 0's executor: tells the workers, then does its own part. Where either fails, the ranks do not stand at the
+    same collective any more and cannot meet again: EngineClosedError."""
 
     def __init__(self, local: ModelExecutor, group: TorchGroup, workers: "WorkerGroup") -> None:
         self._local = local
@@ -79,17 +81,27 @@ class ParallelExecutor:
     def execute(
         self, inputs: ModelInput, on_prompt_logits: Callable[[Tensor], None] | None = None
     ) -> tuple[Tensor, Tensor]:
-        self._workers.send(Step({name: _pack(getattr(inputs, name)) for name in inputs.__slots__}))
-        return self._local.execute(inputs, on_prompt_logits)
+        with _in_step():
+            self._workers.send(Step({name: _pack(getattr(inputs, name)) for name in inputs.__slots__}))
+            return self._local.execute(inputs, on_prompt_logits)
 
     def resize(self, moves: Int64, num_blocks: int) -> None:
-        self._workers.send(Resize(_pack(moves), num_blocks))
-        self._local.resize(moves, num_blocks)
+        with _in_step():
+            self._workers.send(Resize(_pack(moves), num_blocks))
+            self._local.resize(moves, num_blocks)
 
     def close(self) -> None:
         self._workers.close()
         self._group.close()
         self._local.close()
+
+
+@contextmanager
+def _in_step() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise EngineClosedError(f"The tensor-parallel group fell out of step: {error}") from error
 
 
 class WorkerGroup:
