@@ -77,7 +77,8 @@ def load(
 def _packed_file(cache: Path, path: Path, config: ModelConfig, quantization: str | None, group: Group) -> Path:
     """One for each model and way to run it, so that a model that has changed takes the place of what it was."""
     key = repr((str(path.resolve()), config.dtype, quantization, group.rank, group.size))
-    return cache / f"{path.stem}-{quantization or 'auto'}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
+    name = path.stem if path.is_file() else path.name
+    return cache / f"{name}-{quantization or 'auto'}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
 
 
 def _read_gguf(file: GgufFile) -> tuple[ModelConfig, Checkpoint]:

@@ -3,7 +3,7 @@ from pathlib import Path
 import torch
 
 from quire.bench.generation import long_context
-from quire.bench.generation.long_context import HIGHEST_ID
+from quire.bench.generation.workloads import HIGHEST_ID
 from tests.models.tiny import write_tiny
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from quire.bench.generation.random_model import random_model
+from quire.bench.generation.workloads import GIB, HIGHEST_ID
 from quire.bench.harness import Case, Measurement, Param
 from quire.config import EngineConfig
 from quire.engine.assembly import assemble
@@ -21,9 +22,7 @@ from quire.engine.runner import ModelExecutor
 from quire.errors import CapacityError
 from quire.kernels import copy_blocks
 
-HIGHEST_ID = 10_000
 BLOCK = 16
-GIB = 1 << 30
 
 
 def cases(

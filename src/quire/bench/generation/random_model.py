@@ -32,6 +32,7 @@ CONFIG = {
     "torch_dtype": "bfloat16",
 }
 STANDARD_DEVIATION = 0.02
+ALIGNMENT = 8
 
 
 def random_model() -> Path:
@@ -67,13 +68,15 @@ def _shapes() -> dict[str, tuple[int, ...]]:
 
 
 def _write_safetensors(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
-    """Norms of one and normal matrices, tensor by tensor, so that the whole is never in memory."""
+    """Norms of one and normal matrices, tensor by tensor, so that the whole is never in memory. The header is padded as
+    safetensors pads it: what begins off its alignment cannot be mapped and would be copied."""
     header, begin = {}, 0
     for name, shape in shapes.items():
         end = begin + 2 * torch.Size(shape).numel()
         header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [begin, end]}
         begin = end
     encoded = json.dumps(header).encode()
+    encoded += b" " * (-len(encoded) % ALIGNMENT)
     random = torch.Generator().manual_seed(0)
     with path.open("wb") as file:
         file.write(len(encoded).to_bytes(8, "little") + encoded)
