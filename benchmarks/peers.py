@@ -8,7 +8,8 @@ model: bf16 in `--model`, quantised for each peer by its own tools (`MODEL-w8a8`
 
 Sides take turns, one round after the other and every second round backwards, so that a slow minute of the machine meets
 all of them. A side's turn is one process; what it says is kept in `--log`, case by case, and is not measured again, so
-the whole may be done in pieces (`--seconds`). Neighbours' load is kept with each number, a failure as what it said.
+the whole may be done in pieces (`--seconds`). Neighbours' load is kept with each number, a failure as what it said. The
+eager side of vLLM is for processors that it cannot compile a model for.
 
     a  one stream: 128 tokens in, 128 out                      b  the first token of a 1,024-token prompt
     c  32 requests at once: 100 to 512 in, 32 to 128 out       d  16 requests that share 1,024 tokens, cold then warm
@@ -47,6 +48,7 @@ SIDES = {
     "openvino-int8": Side("openvino", "ov", "{model}-ov-int8"),
     "vllm-w8a8": Side("vllm", "vllm", "{model}-w8a8", ("kv=3",)),
     "vllm-bf16": Side("vllm", "vllm", "{model}", ("kv=3",)),
+    "vllm-bf16-eager": Side("vllm", "vllm", "{model}", ("kv=3", "eager=1")),
     "transformers-bf16": Side("hf", "", "{model}"),
 }
 METRICS = {

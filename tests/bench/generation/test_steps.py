@@ -1,15 +1,25 @@
 """A stage that is slow by construction is found; an engine that is no longer recorded is as it was."""
 
-import time
-
 import pytest
 
+from quire.bench.generation import steps
 from quire.bench.generation.steps import KIND, StepRecorder
 from quire.bench.tail import tail_of
 from quire.sampling_params import SamplingParams
 from tests.fakes import FakeExecutor, fake_engine
 
 PAUSE_S = 0.02
+
+
+class Clock:
+    """Time that passes only where it is read, and where a test says so."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def read(self) -> float:
+        self.now_s += 1e-5
+        return self.now_s
 
 
 def run(engine, num_outputs: int = 120) -> None:
@@ -28,7 +38,12 @@ def run(engine, num_outputs: int = 120) -> None:
         ("text", lambda engine: engine, "_collect"),
     ],
 )
-def test_the_stage_that_is_slow_now_and_then_is_the_cause(stage: str, owner, method: str) -> None:
+def test_the_stage_that_is_slow_now_and_then_is_the_cause(
+    stage: str, owner, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(steps, "perf_counter", clock.read)
+    monkeypatch.setattr("time.perf_counter", clock.read)  # of the pauses
     engine, _ = fake_engine(max_model_len=200)
     calls = 0
     usual = getattr(owner(engine), method)
@@ -37,7 +52,7 @@ def test_the_stage_that_is_slow_now_and_then_is_the_cause(stage: str, owner, met
         nonlocal calls
         calls += 1
         if calls == 60:
-            time.sleep(PAUSE_S)
+            clock.now_s += PAUSE_S
         return usual(*args, **kwargs)
 
     setattr(owner(engine), method, slow_now_and_then)
