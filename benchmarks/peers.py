@@ -48,6 +48,7 @@ SIDES = {
     "openvino-int8": Side("openvino", "ov", "{model}-ov-int8"),
     "vllm-w8a8": Side("vllm", "vllm", "{model}-w8a8", ("kv=3",)),
     "vllm-bf16": Side("vllm", "vllm", "{model}", ("kv=3",)),
+    "vllm-w8a8-eager": Side("vllm", "vllm", "{model}-w8a8", ("kv=3", "eager=1")),
     "vllm-bf16-eager": Side("vllm", "vllm", "{model}", ("kv=3", "eager=1")),
     "transformers-bf16": Side("hf", "", "{model}"),
 }
