@@ -9,7 +9,7 @@ model: bf16 in `--model`, quantised for each peer by its own tools (`MODEL-w8a8`
 Sides take turns, one round after the other and every second round backwards, so that a slow minute of the machine meets
 all of them. A side's turn is one process; what it says is kept in `--log`, case by case, and is not measured again, so
 the whole may be done in pieces (`--seconds`). Neighbours' load is kept with each number, a failure as what it said. The
-eager side of vLLM is for processors that it cannot compile a model for.
+eager sides of vLLM do without its compiler.
 
     a  one stream: 128 tokens in, 128 out                      b  the first token of a 1,024-token prompt
     c  32 requests at once: 100 to 512 in, 32 to 128 out       d  16 requests that share 1,024 tokens, cold then warm
