@@ -31,13 +31,16 @@ class BlockHeat:
 
     def hot(self) -> set[bytes]:
         """The digests of blocks that were found often of late."""
-        num_halvings = (self._clock() - self._halved_s) // HALVING_S
-        least = HOT * 2**num_halvings
-        return {digest for digest, count in self._counts.copy().items() if count >= least}
+        left = 0.5 ** self._num_halvings()
+        return {digest for digest, count in self._counts.copy().items() if count * left >= HOT}
 
     def _cool(self) -> None:
-        num_halvings = (self._clock() - self._halved_s) // HALVING_S
+        num_halvings = self._num_halvings()
         if num_halvings:
             self._halved_s += num_halvings * HALVING_S
-            cooled = {digest: count / 2**num_halvings for digest, count in self._counts.items()}
+            left = 0.5**num_halvings  # 0 after a day: the other way round it would be more than a float holds
+            cooled = {digest: count * left for digest, count in self._counts.items()}
             self._counts = {digest: count for digest, count in cooled.items() if count > HOT / 8}
+
+    def _num_halvings(self) -> int:
+        return int((self._clock() - self._halved_s) // HALVING_S)
