@@ -102,6 +102,14 @@ def test_a_filter_that_never_ends(collection) -> None:
         collection.search("first", filter=deep)
 
 
+def test_numbers_that_no_column_holds_are_above_or_below_all_others(collection) -> None:
+    collection.add([{"id": "three", "text": "third", "metadata": {"n": 3}}])
+    huge = 10**400
+    for condition in ({"$lt": huge}, {"$gt": -huge}, {"$lt": huge, "$ne": huge}, {"$lt": 2**64, "$gte": -(2**64)}):
+        assert [hit.document_id for hit in collection.search("third", filter={"n": condition})] == ["three"], condition
+    assert collection.search("third", filter={"n": huge}) == []
+
+
 @pytest.mark.parametrize("query", ["", "  \n", "\0"])
 @pytest.mark.parametrize("mode", [None, "hybrid", "dense", "lexical"])
 def test_a_query_that_says_nothing_finds_nothing_or_something_but_does_not_fail(collection, query, mode) -> None:

@@ -14,8 +14,10 @@ import pytest
 
 from quire.errors import CollectionLockedError, StorageError
 from quire.retrieval.collection import Collection
+from quire.retrieval.collection.search import Request
 from quire.retrieval.store.files.segments import FoldPolicy
 from quire.retrieval.store.state.view import View
+from quire.retrieval.store.tables.filters import Among, Not
 from quire.retrieval.store.tables.rows import Connection
 from tests.retrieval.fakes import HashedWords
 
@@ -154,6 +156,25 @@ def test_searches_go_on_without_what_a_change_is_about_to_bring(tmp_path, monkey
         assert seen == [state_after(0)] * 4
         assert sorted(hit.document_id for hit in collection.search("pair", 100, mode="dense")) == state_after(1)
         collection.check_invariants()
+
+
+def test_closing_waits_for_the_search_that_is_under_way(tmp_path) -> None:
+    collection = Collection.open(tmp_path / "c", **OPTIONS)
+    change(collection, 0)
+    closing = threading.Thread(target=collection.close)
+
+    @contextmanager
+    def timed(stage: str) -> Iterator[None]:
+        if stage == "filter":  # a reading is open, and nothing was given to other threads yet
+            closing.start()
+            closing.join(0.05)
+        yield
+
+    everything = Not(Among("nothing", None))
+    hits = collection.ask(Request("pair", 10, "hybrid", everything), timed=timed)
+    assert sorted(hit.document_id for hit in hits) == state_after(0)
+    closing.join(10)
+    assert not closing.is_alive()
 
 
 def test_a_killed_writer_leaves_the_lock_and_the_readers_alone(tmp_path) -> None:

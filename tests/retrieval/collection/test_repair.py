@@ -174,6 +174,8 @@ def test_a_snapshot_stays_as_it_is_and_comes_back(place, tmp_path) -> None:
 def test_a_collection_is_deleted_when_nobody_writes_to_it(place) -> None:
     with Collection.open(place, **OPTIONS), pytest.raises(CollectionLockedError):
         delete_collection(place)
+    (place.parent / f".{place.name}.removed").mkdir()  # a removal that a crash has cut short
+    (place.parent / f".{place.name}.removed" / "quire.db").write_bytes(b"")
     with Collection.open(place, **OPTIONS, read_only=True) as reader:
         delete_collection(place)
         assert reader.search("line 2 begins", 1)[0].document_id == "2"

@@ -33,6 +33,7 @@ from quire.retrieval.collection.repair import mend_documents
 from quire.retrieval.collection.search import DEPTH, Fusion, Hit, Mode, Request, Timed, run
 from quire.retrieval.collection.vectors import DEFAULT_EMBEDDER, Source, VectorSource
 from quire.retrieval.embedding import Chunker, Embedder, Reranker, Vectors
+from quire.retrieval.store.files.folders import num_bytes_in
 from quire.retrieval.store.files.segments import FoldPolicy
 from quire.retrieval.store.store import Store
 from quire.retrieval.store.tables import filters, rows
@@ -244,7 +245,7 @@ class Collection:
                 settings.get("embedder"),
                 rows.count(reading.connection, "segments"),
                 reading.view.num_new_dense,
-                sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file()),
+                num_bytes_in(self.path),
             )
 
     def compact(self, *, progress: bool = True) -> None:
@@ -300,8 +301,8 @@ class Collection:
 
     def close(self) -> None:
         """Waits for calls in other threads. A second time does nothing; any other call raises StorageError."""
-        self._others.shutdown()
         self._store.close()
+        self._others.shutdown()
 
     def __enter__(self) -> Self:
         return self

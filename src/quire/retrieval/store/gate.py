@@ -31,8 +31,11 @@ class Gate:
     def exclusive(self) -> Iterator[None]:
         with self._changed:
             self._num_waiting += 1
-            self._changed.wait_for(lambda: not self._is_closed and self._num_inside == 0)
-            self._num_waiting -= 1
+            try:
+                self._changed.wait_for(lambda: not self._is_closed and self._num_inside == 0)
+            finally:
+                self._num_waiting -= 1
+                self._changed.notify_all()  # where Ctrl-C ended the wait: for those who waited behind it
             self._is_closed = True
         try:
             yield

@@ -42,7 +42,15 @@ def as_row_value(value: Scalar) -> tuple[Kind, str | int | float]:
         return Kind.BOOLEAN, int(value)
     if isinstance(value, str):
         return Kind.TEXT, value
-    return Kind.NUMBER, value if abs(value) <= MAX_INTEGER else float(value)
+    return Kind.NUMBER, _as_column_number(value)
+
+
+def _as_column_number(value: int | float) -> int | float:
+    """SQLite's whole numbers have 64 bits. What no float holds either is beyond all that there are."""
+    try:
+        return value if abs(value) <= MAX_INTEGER else float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def flattened(metadata: dict[str, Any]) -> set[Row]:

@@ -7,7 +7,6 @@ Segments never change, so the copy shares their files where the file system can.
 out: its rows are in the copied database, and whoever opens the copy indexes them.
 """
 
-import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -49,7 +48,8 @@ def remove_folder(path: Path) -> None:
     """A collection that nobody writes to, all at once for whoever looks; readers keep what they have open."""
     lock = WriterLock(path / LOCK)
     try:
-        removed = path.with_name(f".{path.name}.removed.{os.getpid()}")
+        removed = path.with_name(f".{path.name}.removed")
+        shutil.rmtree(removed, ignore_errors=True)  # what an earlier attempt has left
         path.rename(removed)
         sync_folder(path.parent)
         shutil.rmtree(removed, ignore_errors=True)
