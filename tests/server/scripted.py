@@ -3,7 +3,7 @@ templates of models that think and call tools."""
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -110,9 +110,10 @@ class ScriptedEngine:
         return await asyncio.to_thread(self._checker.prepare, prompt, params)
 
     async def generate_all(
-        self, prepared: Mapping[str, PreparedRequest], *, output_kind: OutputKind
+        self, prepared: Mapping[str, PreparedRequest], *, output_kind: OutputKind, on_start: Callable[[], None]
     ) -> AsyncGenerator[list[RequestOutput], None]:
         for request_id, prompt in prepared.items():
+            on_start()
             async for output in self._generate(prompt, request_id, output_kind):
                 yield [output]
 

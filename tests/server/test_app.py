@@ -13,7 +13,7 @@ import pytest
 
 import quire
 from quire.engine.async_engine import AsyncEngine
-from quire.errors import ModelLoadError
+from quire.errors import EngineClosedError, ModelLoadError
 from quire.observability import log
 from tests.fakes import fake_engine, greedy
 from tests.server.serving import Running, running, wait_until
@@ -164,6 +164,25 @@ def test_quotas_are_429_and_capacity_is_503_and_both_say_when_to_come_again() ->
         text = server.ask("/metrics", Authorization="Bearer a").body.decode()
         assert 'quire:requests_refused_total{model_name="tiny",status="429"} 2.0' in text
         assert server.state.admission.num_queued_requests == 0
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_runs_is_in_no_queue_whether_it_streams_or_not(stream: bool) -> None:
+    engine, _ = fake_engine(num_blocks=NUM_BLOCKS, max_model_len=4 * NUM_BLOCKS)
+    with running(engine, max_queued_requests=1) as server, asking(server, {**ENDLESS, "stream": stream}):
+        wait_until(lambda: server.state.engine.stats().num_decode_tokens > 0)
+        assert server.state.admission.num_queued_requests == 0
+        assert tokens(server) == greedy(PROMPT, 8)
+
+
+def test_an_engine_that_dies_is_503_and_the_server_is_not_healthy() -> None:
+    for path, body in (("/v1/completions", TEXT), ("/v1/embeddings", {"input": [PROMPT, PROMPT[3:]]})):
+        engine, executor = fake_engine()
+        executor.fail_at_step, executor.failure = 1, EngineClosedError("a rank is gone")
+        with running(engine) as server:
+            answer = server.ask(path, body)
+            assert (answer.status, answer.error["code"]) == (503, "engine_closed"), path
+            assert server.ask("/health").status == 503
 
 
 def test_no_more_context_is_let_in_than_the_budget_holds() -> None:

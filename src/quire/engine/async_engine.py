@@ -136,13 +136,18 @@ class AsyncEngine:
                     yield output
 
     async def generate_all(
-        self, prepared: Mapping[str, PreparedRequest], *, output_kind: OutputKind = OutputKind.DELTA
+        self,
+        prepared: Mapping[str, PreparedRequest],
+        *,
+        output_kind: OutputKind = OutputKind.DELTA,
+        on_start: Callable[[], None] = lambda: None,
     ) -> AsyncGenerator[list[RequestOutput], None]:
         """The outputs of several requests, by their ids, as they come: all that are there at once. Leaving the iterator
-        early aborts those that still run, and so does an error of one of them."""
+        early aborts those that still run, and so does an error of one of them. `on_start` is called, in the engine's
+        thread, for each of them when its first token is there."""
 
         def add(request_id: str, request: PreparedRequest) -> None:
-            self._engine.add_request(request_id, request, output_kind=output_kind)
+            self._engine.add_request(request_id, request, output_kind=output_kind, on_start=on_start)
 
         adds = {request_id: partial(add, request_id, request) for request_id, request in prepared.items()}
         async with aclosing(self._follow(adds)) as batches:

@@ -102,12 +102,14 @@ class LLMEngine:
         params: SamplingParams | None = None,
         *,
         output_kind: OutputKind = OutputKind.CUMULATIVE,
+        on_start: Callable[[], None] = lambda: None,
     ) -> None:
         """Queues a request. Raises InvalidRequestError, and queues nothing, when it cannot be served, and CapacityError
-        when the budget of tokens has no room for it."""
+        when the budget of tokens has no room for it. `on_start` is called within the step that makes its first token,
+        whether an output is due then or not."""
         prepared = prompt if isinstance(prompt, PreparedRequest) else self.prepare(prompt, params)
         seq = self._new_sequence(request_id, prepared)
-        state = RequestState(request_id, prepared.text, prepared.token_ids, prepared.params, output_kind)
+        state = RequestState(request_id, prepared.text, prepared.token_ids, prepared.params, output_kind, on_start)
         state.metrics = RequestMetrics(arrival_s=seq.arrival_s)
         self._requests[request_id] = state
         self._sampler.add(seq, prepared.grammar, prepared.bad_words)
@@ -350,9 +352,11 @@ class LLMEngine:
 
     def _note_first_token(self, seq: Sequence, now_s: float) -> None:
         seq.first_token_s = now_s
-        metrics = self._requests[seq.request_id].metrics
+        state = self._requests[seq.request_id]
+        metrics = state.metrics
         if metrics is not None and metrics.first_token_s is None:
             self._account.computed(seq.request_id)
+            state.on_start()
             metrics.first_token_s = now_s
             metrics.first_scheduled_s = seq.first_scheduled_s
             metrics.num_cached_tokens = seq.num_cached_tokens

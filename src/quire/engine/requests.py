@@ -4,6 +4,8 @@
 gathers the n generations of a request. Neither schedules nor samples.
 """
 
+from collections.abc import Callable
+
 from quire.engine.detokenizer import Detokenizer
 from quire.engine.outputs import CompletionOutput, OutputKind, RequestMetrics, RequestOutput
 from quire.engine.sampler import TokenLogprobs
@@ -131,6 +133,7 @@ class RequestState:
         "kind",
         "metrics",
         "num_unfinished",
+        "on_start",
         "params",
         "prompt",
         "prompt_logprobs",
@@ -139,13 +142,21 @@ class RequestState:
     )
 
     def __init__(
-        self, request_id: str, prompt: str | None, prompt_token_ids: list[int], params: SamplingParams, kind: OutputKind
+        self,
+        request_id: str,
+        prompt: str | None,
+        prompt_token_ids: list[int],
+        params: SamplingParams,
+        kind: OutputKind,
+        on_start: Callable[[], None],
     ) -> None:
         self.request_id = request_id
         self.prompt = prompt
         self.prompt_token_ids = prompt_token_ids
         self.params = params
         self.kind = kind
+        self.on_start = on_start
+        """To be called when the first token is there."""
         self.generations: list[Generation] = []
         self.num_unfinished = params.n
         self.prompt_logprobs: list[TokenLogprobs | None] | None = None if params.prompt_logprobs is None else [None]

@@ -106,9 +106,13 @@ async def _prepared(call: Call, body: EmbeddingRequest) -> dict[str, PreparedReq
 async def _hidden_states(
     call: Call, requests: dict[str, PreparedRequest], ticket: Admitted
 ) -> list[npt.NDArray[np.float32]]:
+    engine = call.state.engine
     call.state.admission.started(ticket)
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(call.state.engine.embed(text, request_id=key)) for key, text in requests.items()]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(engine.embed(text, request_id=key)) for key, text in requests.items()]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None  # one is enough to say what is to be done
     outputs = [task.result() for task in tasks]
     if any(output.error is not None for output in outputs):
         raise ApiError(500, "The engine could not finish this; the server's log says why.", kind=SERVER)

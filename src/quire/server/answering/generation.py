@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 
 from quire.engine.async_engine import AsyncEngine
 from quire.engine.outputs import OutputKind, RequestOutput
@@ -67,12 +68,9 @@ class Generation:
                 yield batch
 
     async def _run(self, ticket: Admitted, kind: OutputKind) -> AsyncGenerator[list[Numbered], None]:
-        has_started = False
-        async with aclosing(self.engine.generate_all(self.prepared, output_kind=kind)) as batches:
+        start = partial(self.admission.started, ticket)
+        async with aclosing(self.engine.generate_all(self.prepared, output_kind=kind, on_start=start)) as batches:
             async for outputs in batches:
-                if not has_started:
-                    self.admission.started(ticket)
-                    has_started = True
                 yield [self._numbered(output) for output in outputs]
 
     def _numbered(self, output: RequestOutput) -> Numbered:
