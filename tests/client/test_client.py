@@ -4,11 +4,13 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
+import grpc
 import pytest
 
 from quire import AsyncClient, Client, RetryPolicy, ServerError, ServerUnreachableError, StructuredOutputs
@@ -17,6 +19,8 @@ from quire.client.transport.http import events_of
 from quire.config import EngineConfig
 from quire.engine.assembly import assemble
 from quire.errors import ConfigError, InvalidRequestError
+from quire.protocol._generated import quire_pb2 as pb
+from quire.protocol._generated.quire_pb2_grpc import QuireServicer, add_QuireServicer_to_server
 from tests.fakes import fake_engine
 from tests.server.scripted import CALL_CLOCK, CALL_OSLO, CLOCK, OSLO, WEATHER, scripted
 from tests.server.serving import Running, running, wait_until
@@ -302,6 +306,33 @@ def test_what_was_refused_for_now_is_sent_again_and_what_has_begun_is_not(script
         Scripted.replies = [lambda r: r.answer(200, b'data: {"choices": []}\n\n')]
         with pytest.raises(ServerUnreachableError, match="before its end"):
             [*client.chat_stream("a")]
+
+
+class BreaksOff(QuireServicer):  # type: ignore[misc]
+    num_asked = 0
+
+    def Generate(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802
+        self.num_asked += 1
+        context.send_initial_metadata((("x-request-id", "one"),))
+        yield pb.GenerateEvent(id="cmpl", model="m")
+        context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
+
+
+def test_what_has_begun_over_grpc_is_not_sent_again_also_where_the_whole_was_wanted() -> None:
+    service = BreaksOff()
+    server = grpc.server(ThreadPoolExecutor(1))
+    add_QuireServicer_to_server(service, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    policy = RetryPolicy(first_wait_s=0.01)
+    with (
+        Client(f"grpc://127.0.0.1:{port}", retries=policy) as client,
+        pytest.raises(ServerUnreachableError, match="broke off: Socket closed") as caught,
+    ):
+        client.generate("once upon a time")
+    assert caught.value.was_sent
+    assert service.num_asked == 1
+    server.stop(None)
 
 
 def test_waits_double_and_give_up() -> None:

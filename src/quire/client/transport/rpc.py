@@ -122,8 +122,11 @@ def _channel_to(address: Address) -> Any:
 def _error_of(error: grpc.aio.AioRpcError, url: str) -> Exception:
     name, told = error.code().name, dict(error.trailing_metadata() or ())
     has_words_of_ours = "quire-code" in told or "quire-param" in told or "retry-after" in told
+    request_id = dict(error.initial_metadata() or ()).get("x-request-id")
     if name == "UNAVAILABLE" and not has_words_of_ours:
-        return ServerUnreachableError(f"{url} cannot be reached: {error.details()}.", was_sent=False)
+        was_sent = request_id is not None  # a server tells it before it begins
+        words = "broke off" if was_sent else "cannot be reached"
+        return ServerUnreachableError(f"{url} {words}: {error.details()}.", was_sent=was_sent)
     retry_after = told.get("retry-after")
     status = _HTTP_STATUS.get(name, 500)
     if name == "RESOURCE_EXHAUSTED":
@@ -134,5 +137,5 @@ def _error_of(error: grpc.aio.AioRpcError, url: str) -> Exception:
         code=told.get("quire-code"),
         param=told.get("quire-param"),
         retry_after_s=None if retry_after is None else float(retry_after),
-        request_id=dict(error.initial_metadata() or ()).get("x-request-id"),
+        request_id=request_id,
     )

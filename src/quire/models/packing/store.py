@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from math import prod
 from pathlib import Path
 from typing import Protocol
@@ -207,5 +208,6 @@ def _reserve(file: int, num_bytes: int) -> None:
 def _remove_abandoned(directory: Path) -> None:
     """What processes left that were killed while they packed."""
     for file in directory.glob(f"{_UNFINISHED}*"):
-        if time.time() - file.stat().st_mtime > _ABANDONED_AFTER_S:
-            file.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another process has removed it, or has finished it just now
+            if time.time() - file.stat().st_mtime > _ABANDONED_AFTER_S:
+                file.unlink()
