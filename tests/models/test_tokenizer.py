@@ -11,6 +11,7 @@ from tokenizers import processors
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from quire.errors import InvalidRequestError, ModelLoadError
+from quire.models.text.special_tokens import SpecialTokens
 from quire.models.tokenizer import Tokenizer
 from tests.models.tiny_tokenizers import BOS, CHAT_TEMPLATE, EOS, KINDS, byte_fallback, byte_level, write_tiny_tokenizer
 
@@ -77,6 +78,14 @@ def test_special_tokens_take_the_white_space_they_ask_for(lstrip: bool, rstrip: 
     theirs = PreTrainedTokenizerFast(tokenizer_object=make())
     text = "a  <|x|> \n b<|x|><|x|> <|x|>"
     assert Tokenizer(make()).encode_trusted(text) == theirs.encode(text, add_special_tokens=False)
+
+
+def test_a_long_run_of_spaces_is_looked_at_once() -> None:
+    from tokenizers import AddedToken
+
+    tokens = SpecialTokens({1: AddedToken("<|x|>", special=True, lstrip=True)})
+    spaces = " " * 100_000  # once for each of them takes minutes
+    assert list(tokens.split(f"{spaces}y{spaces}<|x|>")) == [f"{spaces}y", 1]
 
 
 def test_a_directory_gives_its_ends_template_and_named_tokens(tmp_path: Path) -> None:

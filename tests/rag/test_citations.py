@@ -62,6 +62,11 @@ def test_pieces_make_no_difference(text, cuts):
     assert all(re.fullmatch(r"\[[\d, ]+\]", whole[c.start : c.end]) for c in once.citations)
 
 
+def test_a_model_that_says_nothing_but_spaces_keeps_nobody_waiting():
+    spaces = " " * 100_000  # looked at anew for each of them, these take minutes
+    assert read(spaces, "x [2]", spaces)[0] == f"{spaces}x [2]{spaces}"
+
+
 def test_text_comes_as_soon_as_it_is_certain():
     reader = CitationReader(PASSAGES)
     assert reader.feed("in 1843") == "in 1843"

@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-MARK = re.compile(r"(\s*)\[(\d{1,3}(?:\s?,\s?\d{1,3})*)\]")
-OPEN = re.compile(r"\s*(?:\[(?:\d{1,3}(?:\s?,\s?\d{1,3})*\s?(?:,\s?)?)?)?$")
+_SPACE = r"(?<!\s)\s*+"
+"""From where it begins: looked for at each of its characters, a long run of it would take the square of its length."""
+MARK = re.compile(rf"({_SPACE})\[(\d{{1,3}}(?:\s?,\s?\d{{1,3}})*)\]")
+OPEN = re.compile(rf"{_SPACE}(?:\[(?:\d{{1,3}}(?:\s?,\s?\d{{1,3}})*\s?(?:,\s?)?)?)?$")
 """A mark that has begun, or the space before one, at the end of the text."""
 
 

@@ -96,7 +96,8 @@ def _escaped(character: str) -> str:
 
 def _pattern(token: AddedToken) -> str:
     """A special token takes the white space on a side where it says so, and only whole words where it says that."""
-    before, after = (r"\s*" if token.lstrip else ""), (r"\s*" if token.rstrip else "")
+    # From where a run of it begins: looked for at each of its characters, it would take the square of their number.
+    before, after = (r"(?:(?<!\s)\s++)?" if token.lstrip else ""), (r"\s*" if token.rstrip else "")
     body = re.escape(token.content)
     return before + (rf"(?<!\w)({body})(?!\w)" if token.single_word else f"({body})") + after
 
