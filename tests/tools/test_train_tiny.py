@@ -1,25 +1,18 @@
 """The lessons that quire-tiny learns from: answers stand in the passage they cite, and what is held out stays out."""
 
 import random
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-import torch
-from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
 from quire.bench.arithmetic import quality
 from quire.models.embedded import EMBEDDED_MODEL
-from tools.train_tiny import chat, cloze, corpora, data, evaluate, quoting, reading, tokenizer
-from tools.train_tiny.exchange import load_exported, tensors
+from tools.train_tiny import chat, cloze, corpora, data, drills, evaluate, listed, pages, quoting, reading, tokenizer
 from tools.train_tiny.invented import Invented, Pairs, held_out
 from tools.train_tiny.lessons import REFUSAL, Passage, Refusals, compose
-from tools.train_tiny.model import Network, Shape
-from tools.train_tiny.muon import Muon
-from tools.train_tiny.recipe import COURSES, STAGES, Stage
+from tools.train_tiny.recipe import Stage
 from tools.train_tiny.rows import Emphasis, Row, emphasised
-from tools.train_tiny.train import Trainer
 
 ARTICLE = corpora.Article(
     "Rivers",
@@ -43,13 +36,13 @@ SOURCES = {
     "cloze": cloze.Cloze([[text for text, _ in ARTICLE.paragraphs]]),
     "quoted": quoting.Quoted(reading.Squad([ARTICLE])),
     "gathered": quoting.Gathered(PAIRS, {"orne": "Orne"}),
+    "opened": quoting.Opened(quoting.Quoted(reading.Squad([ARTICLE]))),
+    "listed": listed.Listed([[text for text, _ in ARTICLE.paragraphs]]),
+    "pages": pages.Pages(),
 }
 STAGE = Stage(0, [128], {"invented": 2, "copy": 1, "chat": 1})
 LATE = Stage(0, [128], {}, Refusals(0.05), emphasis=Emphasis(3.0, 4.0))
 CORPORA = corpora.Corpora([ARTICLE], PAIRS, *[[[text for text, _ in ARTICLE.paragraphs]]] * 3)
-
-
-START = [torch.randn(shape, generator=torch.Generator().manual_seed(1)) for shape in [(24, 16), (24, 16), (16, 40)]]
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +182,32 @@ def test_a_quote_is_a_whole_sentence(name):
         assert told["What is the Orne?"] == "The Orne is a river."
 
 
+def test_an_opened_quote_is_the_start_of_a_sentence():
+    groups = [SOURCES["opened"].group(random.Random(seed), 2, 40) for seed in range(100)]
+    asked = {(question, answer, p.text) for group in groups for p in group for question, answer in p.questions}
+    assert ("Which sentence: Who mapped it?", "It was mapped", ARTICLE.paragraphs[0][0]) in asked
+    for _, answer, text in asked:
+        assert answer in {" ".join(part.split()[:3]) for part in corpora.sentences(text)}
+
+
+def test_what_is_asked_of_a_list_is_answered_by_one_row_of_it():
+    for seed in range(100):
+        group = SOURCES["listed"].group(random.Random(seed), 3, 60)
+        rows = [row for passage in group for row in dict.fromkeys(answer for _, answer in passage.questions)]
+        names = [row.partition(": ")[0] for row in rows]
+        assert len(set(names)) == len(names)
+        assert all(row.endswith(".") and row.count(": ") == 1 for row in rows)
+        assert all(passage.text.endswith(" ".join(dict.fromkeys(a for _, a in passage.questions))) for passage in group)
+
+
+def test_rows_of_a_page_are_told_from_its_sentences():
+    text = "Knobs: Leave them alone. block_size: default 16; Tokens of a block. seed: default 0; Seeds requests."
+    rows = ["block_size: default 16; Tokens of a block.", "seed: default 0; Seeds requests."]
+    assert pages.sentences_and_rows(text) == ["Leave them alone.", *rows]
+    asked = {question for seed in range(200) for question in pages.asked_of(random.Random(seed), rows[0])}
+    assert {"What is the default block size?", "What does block_size do?"} <= asked
+
+
 def test_rules_ask_what_a_thing_is_and_how_something_is_done():
     parts = ["To drop a table, call the second function.", "It is old.", "`max_rows` specifies the number of rows."]
     asked = [pair for seed in range(50) for pair in quoting.by_rule(random.Random(seed), parts)]
@@ -236,6 +255,30 @@ def test_rows_of_quotes_repeat_a_sentence_that_was_asked_for(rows):
             assert set(known) & set(quote[:-1])
 
 
+def test_long_rows_of_quotes_also_ask_how_a_sentence_begins():
+    abc = drills.Alphabet([*range(20, 2000)], [*range(9)], 9, 10, 11, [12, 13], 14, 15, 16, 17)
+    num_brief = 0
+    for seed in range(10):
+        shown, *turns = split(drills.quotes_row(random.Random(seed), 1024, abc, brief=0.5).ids, abc.user)
+        text = " ".join(map(str, shown))
+        for turn in turns:
+            known, said = split(turn, abc.assistant)
+            *quote, space, mark, end = said
+            assert (space, end) == (abc.space, abc.end)
+            assert " ".join(map(str, quote)) in text
+            assert mark in abc.marks
+            assert (quote[-1] == abc.stop) != (known[:2] == abc.brief)
+            num_brief += known[:2] == abc.brief
+    assert num_brief
+
+
+def test_corpora_are_read_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(corpora, "load", lambda data: (CORPORA, CORPORA))
+    assert corpora.load_once(tmp_path, tmp_path / "kept") == (CORPORA, CORPORA)
+    monkeypatch.delattr(corpora, "load")
+    assert corpora.load_once(tmp_path, tmp_path / "kept") == (CORPORA, CORPORA)
+
+
 def test_rows_of_silence_refuse_much(rows):
     said = [rows.lesson(random.Random(seed), "silent", 512, LATE).turns for seed in range(40)]
     refused = [turn.source is None for turns in said for turn in turns]
@@ -272,72 +315,10 @@ def test_the_first_token_and_the_citation_weigh_most_in_later_courses(rows):
     assert row.weights.count(3.0) == row.weights.count(4.0)
 
 
-def test_courses_follow_on_each_other_and_end_at_rest():
-    assert [stage.start for stage in STAGES] == sorted({stage.start for stage in STAGES})
-    courses = list(COURSES.values())
-    assert all(before.end == after.start for before, after in pairwise(courses))
-    for course in courses:
-        assert course.learning_rate(course.start) == course.peak / course.warmup
-        assert course.learning_rate(course.start + course.warmup) == course.peak
-        assert course.learning_rate(course.end) == 0.0
-
-
-def test_an_exported_network_can_be_trained_on(tmp_path):
-    torch.manual_seed(0)
-    network, again = (Network(Shape(vocab_size=64, hidden_size=32, num_layers=2)) for _ in range(2))
-    save_file(tensors(network), tmp_path / "model.safetensors")
-    load_exported(again, tmp_path)
-    for name, tensor in network.state_dict().items():
-        assert torch.equal(again.state_dict()[name], tensor.to(torch.bfloat16).float()), name
-
-
-def test_the_optimizer_of_matrices_is_torch_s_but_for_rounding():
-    torch.manual_seed(0)
-    ours, theirs = ([torch.nn.Parameter(matrix.clone()) for matrix in START] for _ in range(2))
-    optimizers = (
-        Muon(ours, lr=1e-2, weight_decay=0.1),
-        torch.optim.Muon(theirs, lr=1e-2, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
-    )
-    for _ in range(3):
-        for one, other in zip(ours, theirs, strict=True):
-            one.grad = torch.randn_like(one)
-            other.grad = one.grad.clone()
-        for optimizer in optimizers:
-            optimizer.step()
-    for one, other, start in zip(ours, theirs, START, strict=True):
-        assert (one - other).norm() < 0.03 * (one - start).norm()
-
-
 def test_the_benchmark_of_quality_asks_about_what_is_held_out():
     assert len(quality.HELD_OUT_TITLES) == corpora.HELD_OUT_ARTICLES
     card = (EMBEDDED_MODEL / "README.md").read_text()
     assert all(f"*{title}*" in card for title in quality.HELD_OUT_TITLES)
-
-
-@pytest.fixture
-def alone(tmp_path):
-    """A group of one worker."""
-    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'group'}", rank=0, world_size=1)
-    yield
-    torch.distributed.destroy_process_group()
-
-
-def curve(seed, num_steps=3):
-    """The tokenizer and the first losses of a run of `seed` with a small network."""
-    read = replace(CORPORA, documentation=CORPORA.documentation * 400, pubmed=CORPORA.pubmed * 100)
-    trained = tokenizer.train(data.vocabulary_texts(read, seed), vocab_size=400)
-    torch.manual_seed(seed)
-    trainer = Trainer(Network(Shape(vocab_size=400, hidden_size=32, num_layers=2)), 0, 1, compiled=False)
-    rows = data.RowBuilder(trained, CORPORA, seed)
-    return trained.to_str(), [float(trainer.advance(rows, rate=2e-3).total.detach()) for _ in range(num_steps)]
-
-
-def test_the_same_seed_makes_the_same_tokenizer_and_the_same_loss_curve(alone):
-    (one_tokenizer, one), (same_tokenizer, same), (_, other) = curve(1), curve(1), curve(2, num_steps=1)
-    assert one_tokenizer == same_tokenizer
-    assert one == pytest.approx(same, rel=1e-4)
-    assert one[:1] != pytest.approx(other, rel=1e-4)
-    assert one[-1] < one[0]
 
 
 def test_the_rules_beside_the_model_say_what_their_names_say():

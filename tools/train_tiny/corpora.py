@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import pickle
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,14 @@ def load(data: Path) -> tuple[Corpora, Corpora]:
         Corpora(squad_split[0], pairs, *(train for train, _ in texts)),
         Corpora(squad_split[1], [], *(held_out for _, held_out in texts)),
     )
+
+
+def load_once(data: Path, kept: Path) -> tuple[Corpora, Corpora]:
+    """As `load`; what was read is kept in a file, since finding the pairs of held-out articles takes a while."""
+    if not kept.exists():
+        kept.write_bytes(pickle.dumps(load(data)))
+    found: tuple[Corpora, Corpora] = pickle.loads(kept.read_bytes())
+    return found
 
 
 def split_end(documents: list[list[str]]) -> tuple[list[list[str]], list[list[str]]]:

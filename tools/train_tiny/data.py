@@ -19,7 +19,9 @@ from .corpora import Corpora
 from .drills import Alphabet, copy_row, marks_row, quotes_row
 from .invented import Invented, Pairs
 from .lessons import Lesson, Passage, Refusals, Source, compose
-from .quoting import Gathered, Quoted, usual_case
+from .listed import Listed
+from .pages import Pages
+from .quoting import OPENED, Gathered, Opened, Quoted, usual_case
 from .reading import PlainText, Sentences, Squad
 from .recipe import Stage
 from .rows import Row, emphasised, join
@@ -65,6 +67,10 @@ class RowBuilder:
             self.sources[f"quoted_{name}"] = Quoted(self.sources[name])
         paragraphs = [text for article in corpora.squad for text, _ in article.paragraphs]
         self.sources["gathered"] = Gathered(corpora.sentence_questions, usual_case(paragraphs))
+        self.sources["pages"] = Pages()
+        self.sources["listed"] = Listed(corpora.documentation)
+        for name in ("quoted_squad", "quoted_disguised", "gathered", "quoted_cloze_docs", "listed", "pages"):
+            self.sources[f"opened_{name.removeprefix('quoted_')}"] = Opened(self.sources[name])
         for name in ("disguised", "cloze_wikipedia", "cloze_docs", "gathered"):
             self.sources[f"located_{name}"] = Located(self.sources[name])
 
@@ -94,7 +100,7 @@ class RowBuilder:
         if kind == "marks":
             return marks_row(rng, length, self.abc)
         if kind == "quotes":
-            return quotes_row(rng, length, self.abc)
+            return quotes_row(rng, length, self.abc, stage.brief)
         while True:
             row = self._lesson_row(rng, self.lesson(rng, kind, length, stage), length, stage)
             if row is not None:
@@ -171,7 +177,7 @@ class RowBuilder:
         words = [i for i in range(len(self.special), self.tokenizer.get_vocab_size()) if i not in set(marks)]
         space, line, stop = self.encode(" [1]")[0], self.encode("\n")[0], self.encode(".")[0]
         roles = [self.special[name] for name in (SYSTEM, USER, ASSISTANT, END)]
-        return Alphabet(words, marks, space, line, stop, *roles)
+        return Alphabet(words, marks, space, line, stop, self.encode(OPENED), *roles)
 
     def encode(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids

@@ -8,7 +8,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from .rows import Row, join
+from .rows import NUM_CHOOSING, Row, join
+
+LONG_ROW = 600  # tokens, above which passages are as long as real ones
 
 
 @dataclass(frozen=True)
@@ -20,10 +22,27 @@ class Alphabet:
     space: int  # before a mark
     line: int
     stop: int
+    brief: list[int]  # before a question that is answered with the start of the sentence
     system: int
     user: int
     assistant: int
     end: int
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a row shows before it asks: a share of its tokens, and how many sentences a passage has of how many each."""
+
+    shown: float
+    sentences: int
+    tokens: int
+
+
+SHORT, LONG = Room(1 / 3, 4, 14), Room(0.6, 8, 26)
+
+
+def room(length: int) -> Room:
+    return LONG if length > LONG_ROW else SHORT
 
 
 def copy_row(rng: random.Random, length: int, first: int, last: int) -> Row:
@@ -40,7 +59,7 @@ def marks_row(rng: random.Random, length: int, abc: Alphabet) -> Row:
     """Passages of random tokens; from one or two of them in a row, those that follow and the number of the passage:
     the least in which citing can be learnt, and much of it."""
     count = rng.randint(2, 5)
-    size = (length // 3) // count - 2
+    size = int(length * room(length).shown) // count - 2
     tokens = rng.sample(abc.words, count * size)
     passages = [tokens[start : start + size] for start in range(0, count * size, size)]
     row = shown_row(abc, passages)
@@ -54,12 +73,14 @@ def marks_row(rng: random.Random, length: int, abc: Alphabet) -> Row:
         row = join(row, more)
 
 
-def quotes_row(rng: random.Random, length: int, abc: Alphabet) -> Row:
+def quotes_row(rng: random.Random, length: int, abc: Alphabet, brief: float) -> Row:
     """Passages of sentences of random tokens; for a few tokens of one, out of order and among strange ones, the whole
     sentence and its number: the least in which quoting can be learnt. Some tokens are in many sentences, as common
     words are, so what follows in a quote depends on more than one token before it."""
-    count, per_passage = rng.randint(1, 4), rng.randint(1, 4)
-    size = min(14, max(4, length // 3 // (count * per_passage)))
+    limits = room(length)
+    count, per_passage = rng.randint(1, 4), rng.randint(1, limits.sentences)
+    size = min(limits.tokens, max(4, int(length * limits.shown) // (count * per_passage)))
+    is_brief = limits is LONG and rng.random() < brief
     words = rng.sample([word for word in abc.words if word not in (abc.stop, abc.line)], count * per_passage * size + 6)
     strange, common, tokens = words[:2], words[2:6], words[6:]
     parts = [tokens[start : start + size - 1] for start in range(0, len(tokens), size)]
@@ -72,7 +93,9 @@ def quotes_row(rng: random.Random, length: int, abc: Alphabet) -> Row:
         telling = [word for word in part if word not in common]
         asked = rng.sample(telling, rng.randint(1, min(4, len(telling)))) + strange[: rng.randint(0, 2)]
         weights = [3.0, 2.0, *[1.0] * (len(part) - 1)]
-        more = turn(abc, rng.sample(asked, len(asked)), [*part, abc.stop], index, weights)
+        answer, weights = (part[:NUM_CHOOSING], weights[:NUM_CHOOSING]) if is_brief else ([*part, abc.stop], weights)
+        asked = rng.sample(asked, len(asked))
+        more = turn(abc, [*abc.brief, *asked] if is_brief else asked, answer, index, weights[: len(answer)])
         if len(row.ids) + len(more.ids) > length:
             return row
         row = join(row, more)

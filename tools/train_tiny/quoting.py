@@ -22,6 +22,7 @@ from .reading import supporting, words_of
 MIN_WORDS, MAX_WORDS = 4, 45  # of a sentence that is quoted
 NEIGHBOURS = 60  # pairs that passages are gathered from
 MAX_QUESTIONS = 3  # made by rule about a passage
+OPENED, OPENING_WORDS = "Which sentence:", 3
 INITIAL = re.compile(r"\b[A-Z]\.$")  # where a name is taken for the end
 WORD = re.compile(r"[^\W\d_]+")
 PURPOSE = re.compile(r"To ([a-z]+ [^,.:;]{4,60}), ")
@@ -69,6 +70,21 @@ class Gathered:
             while left and len(" ".join([*chosen[-1], left[-1]]).split()) <= max_words:
                 chosen[-1].append(left.pop())
         return [Passage(" ".join(parts), [(q, part) for part in parts for q in asked[part]]) for parts in chosen]
+
+
+class Opened:
+    """The questions of a source of quotes, answered with the first words of the sentence: no less to choose than in a
+    whole quote, and room for more questions over one context."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    def group(self, rng: random.Random, count: int, max_words: int) -> list[Passage]:
+        return [self._passage(passage) for passage in self.source.group(rng, count, max_words)]
+
+    def _passage(self, passage: Passage) -> Passage:
+        opened = [(f"{OPENED} {asked}", " ".join(part.split()[:OPENING_WORDS])) for asked, part in passage.questions]
+        return replace(passage, questions=opened)
 
 
 def can_quote(sentence: str) -> bool:

@@ -1,10 +1,10 @@
 """Trains quire-tiny on a CPU: `python -m tools.train_tiny.train --data DIR --out DIR`.
 
-Writes to --out: tokenizer.json, checkpoint.pt (replaced atomically every few minutes; `--resume` goes on from it) and
-log.jsonl. The first course starts from random weights, the others from a model directory (`--start`). The learning
-rate warms up, stays, and falls linearly to zero over the last `--decay` steps; before these it does not depend on
-`--end`, so a course may be ended early from any checkpoint. Each worker is a process with one thread and a part of
-every batch: matrices this small gain nothing from more threads.
+Writes to --out: the corpora as they were read, tokenizer.json, checkpoint.pt (replaced atomically every few minutes;
+`--resume` goes on from it) and log.jsonl. The first course starts from random weights, the others from a model
+directory (`--start`). The learning rate warms up, stays, and falls linearly over the last `--decay` steps; before these
+it does not depend on `--end`, so a course may be ended early from any checkpoint. Each worker is a process with one
+thread and a part of every batch: matrices this small gain nothing from more threads.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from .recipe import COURSES, STAGES, TOKENS_PER_STEP, Course, stage_of
 from .rows import Emphasis
 from .tokenizer import train as train_tokenizer
 
+KEPT = "corpora.pickle"  # in --out
 VALIDATION_KINDS = ["invented", "squad", "quoted_squad", "text"]
 # The same questions in all courses; of a long answer only what chooses it counts.
 VALIDATION = dataclasses.replace(STAGES[0], emphasis=Emphasis(choosing=1.0, copied=0.0))
@@ -222,7 +223,7 @@ def work(worker: int, args: argparse.Namespace) -> None:
         "gloo", init_method=store, rank=worker, world_size=args.workers, timeout=timedelta(hours=12)
     )
     torch.manual_seed(args.seed)
-    training, held_out = corpora.load(args.data)
+    training, held_out = corpora.load_once(args.data, args.out / KEPT)
     tokenizer = Tokenizer.from_file(str(args.out / "tokenizer.json"))
     trainer = Trainer(Network(Shape()), worker, args.workers, compiled=not args.eager)
     if args.start:
@@ -236,10 +237,11 @@ def main() -> None:
     args = parse_arguments()
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "rendezvous").unlink(missing_ok=True)
+    training, _ = corpora.load_once(args.data, args.out / KEPT)  # before the workers all do
     if args.start:
         shutil.copy(args.start / "tokenizer.json", args.out)
     elif not (args.out / "tokenizer.json").exists():
-        texts = vocabulary_texts(corpora.load(args.data)[0], args.seed)
+        texts = vocabulary_texts(training, args.seed)
         train_tokenizer(texts, Shape().vocab_size).save(str(args.out / "tokenizer.json"))
     torch.multiprocessing.spawn(work, (args,), nprocs=args.workers)  # type: ignore[attr-defined]
 
