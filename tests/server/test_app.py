@@ -79,6 +79,7 @@ def test_errors_have_the_apis_shape_and_status(
     reply = fake.ask(path, body)
     assert (reply.status, reply.error["code"]) == (status, code), reply.body
     assert reply.error["message"]
+    assert status != 405 or (reply.headers["allow"], "allowed: POST" in reply.error["message"]) == ("POST", True)
     assert tokens(fake) == greedy(PROMPT, 8)
 
 

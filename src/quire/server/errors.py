@@ -19,6 +19,7 @@ from starlette.types import Scope
 from quire.errors import (
     CapacityError,
     CollectionLockedError,
+    CorruptIndexError,
     EngineClosedError,
     InvalidRequestError,
     ModelLoadError,
@@ -100,6 +101,10 @@ def as_api_error(error: Exception) -> ApiError:
     if isinstance(error, CollectionLockedError):
         message = "Another process writes to this collection; close it there, or send this again when it has ended."
         return ApiError(409, message, param="collection", code="collection_locked")
+    if isinstance(error, CorruptIndexError):
+        log.error("a collection is damaged", exc_info=error)
+        message = "The collection is damaged. The server's log says where, and `quire index verify` what can be mended."
+        return ApiError(500, message, kind=SERVER, param="collection", code="collection_damaged")
     if isinstance(error, StorageError | ModelLoadError):
         log.error("a collection cannot be used", exc_info=error)
         what = "disk" if isinstance(error, StorageError) else "embedding model"
@@ -128,6 +133,7 @@ def add_error_handlers(app: FastAPI) -> None:
         InvalidRequestError,
         EngineClosedError,
         CapacityError,
+        CorruptIndexError,
         StorageError,
         ModelLoadError,
         HTTPException,
@@ -142,9 +148,13 @@ async def _answer(request: Request, error: Exception) -> JSONResponse:
 
 def _of_status(error: HTTPException) -> ApiError:
     """Of the framework's own errors: no such path, no such method."""
-    messages = {404: "There is nothing at this address; /docs shows what there is.", 405: "This method is not allowed."}
-    message = messages.get(error.status_code, str(error.detail))
-    return ApiError(error.status_code, message, code="not_found" if error.status_code == 404 else None)
+    allowed = (error.headers or {}).get("Allow", "others")
+    messages = {
+        404: "There is nothing at this address; /docs shows what there is.",
+        405: f"This address does not take that method; allowed: {allowed}.",
+    }
+    message, code = messages.get(error.status_code, str(error.detail)), {404: "not_found"}.get(error.status_code)
+    return ApiError(error.status_code, message, code=code, headers=error.headers)
 
 
 def _of_address(error: RequestValidationError) -> ApiError:

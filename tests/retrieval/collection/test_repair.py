@@ -121,6 +121,33 @@ def test_a_vector_of_ones_own_is_asked_for_again(tmp_path) -> None:
         assert collection.search("", 1, vector=[0, 1, 0])[0].document_id == "y"
 
 
+@pytest.mark.parametrize("metadata", ['{"n: 3}', "3", None, b"\xff\xfe"])
+def test_metadata_that_cannot_be_read_any_more_is_named_and_taken_again(place, metadata) -> None:
+    if metadata is None:
+        change(place, "UPDATE documents SET metadata = zeroblob(3) WHERE id = '3'")
+    else:
+        change(place, "UPDATE documents SET metadata = CAST(? AS TEXT) WHERE id = '3'", metadata)
+    with Collection.open(place, **OPTIONS) as collection:
+        with pytest.raises(CorruptIndexError, match=r"update it|restore a snapshot"):
+            collection.get("3")
+        assert collection.verify()
+        if isinstance(metadata, bytes):  # SQLite itself refuses the row
+            return
+        assert ("document", "3") in [(found.what, found.name) for found in collection.rebuild()]
+        assert collection.get("4") is not None
+        collection.update([{"id": "3", "text": TEXTS["3"], "metadata": {"n": 3}}])
+        assert is_as_before(collection)
+
+
+def test_a_passage_that_only_an_index_has_is_an_error_that_says_so(place) -> None:
+    change(place, "DELETE FROM chunks WHERE key = (SELECT MIN(key) FROM chunks)")
+    with Collection.open(place, **OPTIONS) as collection:
+        with pytest.raises(CorruptIndexError, match="rebuild"):
+            collection.search("begins", 20)
+        collection.rebuild()
+        assert collection.search("begins", 20)
+
+
 def test_a_database_that_is_none_any_more(place) -> None:
     content = (place / "quire.db").read_bytes()
     (place / "quire.db").write_bytes(content[:100] + b"\xff" * 8092 + content[8192:])

@@ -9,7 +9,6 @@ disk. One process writes, any number read beside it, and each search sees one st
 threads.
 """
 
-import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -188,7 +187,11 @@ class Collection:
             stored = reading.document(document_id)
         if stored is None:
             return None
-        document: Document = {"id": stored.id, "text": stored.text, "metadata": json.loads(stored.metadata)}
+        document: Document = {
+            "id": stored.id,
+            "text": stored.text,
+            "metadata": rows.metadata_of(stored.id, stored.metadata),
+        }
         return document if stored.kind == "text" else {**document, "kind": stored.kind}
 
     def ids(self) -> list[str]:
@@ -201,7 +204,7 @@ class Collection:
         with self._store.reading() as reading:
             found = rows.documents_after(reading.connection, after, limit)
         return [
-            DocumentSummary(place, document_id, kind, json.loads(metadata), num_chars)
+            DocumentSummary(place, document_id, kind, rows.metadata_of(document_id, metadata), num_chars)
             for place, document_id, kind, metadata, num_chars in found
         ]
 

@@ -18,7 +18,7 @@ from quire.retrieval.collection.vectors import VectorSource
 from quire.retrieval.embedding import Chunk, Chunker, Vectors
 from quire.retrieval.store.store import Store
 from quire.retrieval.store.tables.change import FORGOTTEN, Change, DocumentChange
-from quire.retrieval.store.tables.rows import StoredChunk, chunks_of, indexed_text, known
+from quire.retrieval.store.tables.rows import chunks_of, indexed_text, known
 
 BATCH_CHUNKS = 256
 """Some seconds of embedding; what a crash can cost."""
@@ -121,9 +121,10 @@ class Ingest:
             old = chunks_of(reading.connection, stored[0]) if stored else []
         if not self._is_changed(document, stored, replaces):
             return None
-        reusable = {chunk.chunk.id: chunk for chunk in old} if stored and _same_vectors(stored[2], origin) else {}
+        is_reusable = stored is not None and _same_vectors(stored[2], origin)
+        keys = {_said(chunk): key for key, chunk in old} if is_reusable else {}
         chunks = self._chunks(document)
-        kept = {chunk.id: reusable[chunk.id].key for chunk in chunks if _says_the_same(reusable.get(chunk.id), chunk)}
+        kept = {chunk.id: keys[_said(chunk)] for chunk in chunks if _said(chunk) in keys}
         return Plan(
             document,
             origin,
@@ -174,8 +175,8 @@ def _same_vectors(one: str, other: str) -> bool:
     return one == other or (one.startswith("chunker ") and other.startswith("chunker "))
 
 
-def _says_the_same(old: StoredChunk | None, new: Chunk) -> bool:
-    return old is not None and (old.chunk.text, old.chunk.heading) == (new.text, new.heading)
+def _said(chunk: Chunk) -> tuple[str, str, str | None]:
+    return chunk.id, chunk.text, chunk.heading
 
 
 def _change(plan: Plan, embedded: Iterator[Vectors] | None) -> DocumentChange:

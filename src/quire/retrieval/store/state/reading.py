@@ -8,6 +8,7 @@ from threading import Lock
 
 import numpy as np
 
+from quire.errors import CorruptIndexError
 from quire.retrieval.embedding import Vectors
 from quire.retrieval.store.state.view import Ranking, View
 from quire.retrieval.store.tables import rows
@@ -38,7 +39,11 @@ class Reading:
         return self.view.saying(query, k, allowed)
 
     def chunks(self, keys: Sequence[int]) -> dict[int, StoredChunk]:
-        return rows.chunks(self.connection, keys)
+        """Raises CorruptIndexError where one of them is in an index only."""
+        found = rows.chunks(self.connection, keys)
+        if len(found) < len(keys):
+            raise CorruptIndexError("The indexes name passages that no document has; rebuild the collection")
+        return found
 
     def check_invariants(self) -> None:
         """Raises AssertionError where the indexes do not hold exactly the chunks that there are."""

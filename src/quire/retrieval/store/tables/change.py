@@ -5,11 +5,14 @@ Knows nothing of the indexes: those follow from the rows (view.py). After it, th
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
+from quire.errors import CorruptIndexError
 from quire.retrieval.embedding import Chunk, Vectors
 from quire.retrieval.store.tables.fields import flattened
-from quire.retrieval.store.tables.rows import Connection, chunk_checksum, vector_checksum
+from quire.retrieval.store.tables.rows import Connection, chunk_checksum, metadata_of, vector_checksum
 
 FORGOTTEN = "forgotten "
 """Before the origin of a document whose chunks and vectors are to be made again."""
@@ -68,8 +71,9 @@ def remake_lookups(connection: Connection) -> None:
     connection.execute("UPDATE state SET version = version + 1")
     connection.execute("REINDEX")
     connection.execute("DELETE FROM fields")
-    for key, metadata in connection.execute("SELECT key, metadata FROM documents"):
-        _add_fields(connection, key, metadata)
+    for key, document_id, metadata in connection.execute("SELECT key, id, metadata FROM documents"):
+        with suppress(CorruptIndexError):
+            _add_fields(connection, key, metadata_of(document_id, metadata))
 
 
 def _put(connection: Connection, document: DocumentChange, version: int) -> None:
@@ -89,22 +93,24 @@ def _put(connection: Connection, document: DocumentChange, version: int) -> None
             "UPDATE documents SET digest = ?, origin = ?, kind = ?, metadata = ?, text = ? WHERE key = ?",
             (*values, key),
         )
-    _add_fields(connection, key, document.metadata)
+    _add_fields(connection, key, metadata_of(document.id, document.metadata))
     _keep_chunks(connection, document)
     _add_chunks(connection, document, key)
 
 
-def _add_fields(connection: Connection, key: int, metadata: str) -> None:
-    rows = [(*row, key) for row in flattened(json.loads(metadata))]
+def _add_fields(connection: Connection, key: int, metadata: dict[str, Any]) -> None:
+    rows = [(*row, key) for row in flattened(metadata)]
     connection.executemany("INSERT INTO fields VALUES (?, ?, ?, ?)", rows)
 
 
 def _drop_fields(connection: Connection, key: int) -> None:
-    (metadata,) = connection.execute("SELECT metadata FROM documents WHERE key = ?", (key,)).fetchone()
-    connection.executemany(
-        "DELETE FROM fields WHERE field = ? AND kind = ? AND value = ? AND document = ?",
-        [(*row, key) for row in flattened(json.loads(metadata))],
-    )
+    row = connection.execute("SELECT id, metadata FROM documents WHERE key = ?", (key,)).fetchone()
+    try:
+        fields = [(*field, key) for field in flattened(metadata_of(*row))]
+    except CorruptIndexError:  # what they are is not known any more: all rows are looked through
+        connection.execute("DELETE FROM fields WHERE document = ?", (key,))
+    else:
+        connection.executemany("DELETE FROM fields WHERE field = ? AND kind = ? AND value = ? AND document = ?", fields)
 
 
 def _drop_chunks(connection: Connection, document_key: int, kept: set[int], version: int) -> None:

@@ -181,7 +181,9 @@ class Database:
             yield
         except sqlite3.DatabaseError as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            is_undecodable = isinstance(error, sqlite3.OperationalError) and not hasattr(error, "sqlite_errorcode")
+            contradicts_itself = isinstance(error, sqlite3.IntegrityError)
+            if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or is_undecodable or contradicts_itself:
                 raise CorruptIndexError(f"{self.path} is damaged ({error}); restore a snapshot of it") from error
             if isinstance(error, sqlite3.OperationalError):
                 raise StorageError(f"{self.path}: {error}; what was there before is unchanged") from error

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from quire.errors import CorruptIndexError
 from quire.retrieval.embedding import Chunk, Vectors
 
 Connection = sqlite3.Connection
@@ -70,11 +71,31 @@ class StoredChunk:
 
 
 def state(connection: Connection) -> State:
-    return State(*connection.execute("SELECT version, horizon FROM state").fetchone())
+    row = connection.execute("SELECT version, horizon FROM state").fetchone()
+    if row is None:
+        raise CorruptIndexError("The collection does not say its version any more; restore a snapshot of it")
+    return State(*row)
 
 
 def settings(connection: Connection) -> dict[str, Any]:
-    return {name: json.loads(value) for name, value in connection.execute("SELECT name, value FROM settings")}
+    found = connection.execute("SELECT name, value FROM settings")
+    try:
+        return {name: json.loads(value) for name, value in found}
+    except (ValueError, TypeError) as error:
+        raise CorruptIndexError("The settings of the collection are damaged; restore a snapshot of it") from error
+
+
+def metadata_of(document_id: str, metadata: str) -> dict[str, Any]:
+    """As it was added. Raises CorruptIndexError where that cannot be read any more."""
+    try:
+        found = json.loads(metadata)
+    except (ValueError, TypeError):
+        found = None
+    if not isinstance(found, dict):
+        raise CorruptIndexError(
+            f"The metadata of document {document_id!r} is damaged; update it, or restore a snapshot"
+        )
+    return found
 
 
 def set_setting(connection: Connection, name: str, value: object) -> None:
@@ -142,15 +163,18 @@ def chunks(connection: Connection, keys: Sequence[int]) -> dict[int, StoredChunk
     }
 
 
-def chunks_of(connection: Connection, document_key: int) -> list[StoredChunk]:
-    return [
-        _as_chunk(row) for row in connection.execute(f"{_CHUNK} WHERE c.document = ? ORDER BY c.key", (document_key,))
-    ]
+def chunks_of(connection: Connection, document_key: int) -> list[tuple[int, Chunk]]:
+    """Its chunks with their keys; also where the document's metadata cannot be read any more."""
+    query = """SELECT c.key, c.id, COALESCE(c.text, d.text), c.begins, c.ends, c.heading
+               FROM chunks c JOIN documents d ON d.key = c.document WHERE d.key = ? ORDER BY c.key"""
+    return [(key, Chunk(*content)) for key, *content in connection.execute(query, (document_key,))]
 
 
 def _as_chunk(row: Sequence[Any]) -> StoredChunk:
     key, document_id, metadata, chunk_id, text, begins, ends, heading = row
-    return StoredChunk(key, document_id, json.loads(metadata), Chunk(chunk_id, text, begins, ends, heading))
+    return StoredChunk(
+        key, document_id, metadata_of(document_id, metadata), Chunk(chunk_id, text, begins, ends, heading)
+    )
 
 
 def indexed_text(heading: str | None, text: str) -> str:
@@ -188,7 +212,7 @@ def vectors(connection: Connection, keys: Keys) -> Iterator[tuple[Keys, Vectors]
 
 
 def document_digest(text: str, kind: str, metadata: str) -> bytes:
-    return hashlib.sha256(json.dumps([text, kind, metadata]).encode()).digest()
+    return hashlib.sha256(_as_bytes(text, kind, metadata)).digest()
 
 
 def vector_checksum(vector: bytes) -> int:
@@ -196,7 +220,12 @@ def vector_checksum(vector: bytes) -> int:
 
 
 def chunk_checksum(chunk: Chunk) -> int:
-    return zlib.crc32(json.dumps([chunk.id, chunk.text, chunk.start, chunk.end, chunk.heading]).encode())
+    return zlib.crc32(_as_bytes(chunk.id, chunk.text, chunk.start, chunk.end, chunk.heading))
+
+
+def _as_bytes(*columns: object) -> bytes:
+    """Of damaged rows too, whose columns may be of another kind than they should."""
+    return json.dumps(columns, default=repr).encode()
 
 
 def _keys(found: Iterable[Sequence[Any]]) -> Keys:

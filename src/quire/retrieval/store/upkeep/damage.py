@@ -4,9 +4,9 @@ Rows carry the checksum of what they say, segments that of each table; what can 
 Finds, changes nothing; who rebuilds knows from `Damage` what is to be made again.
 """
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -66,9 +66,10 @@ def damaged_documents(connection: Connection) -> list[Damage]:
 
 
 def _field_rows(connection: Connection) -> Iterator[tuple[Row, int]]:
-    for key, metadata in connection.execute("SELECT key, metadata FROM documents"):
-        for row in flattened(json.loads(metadata)):
-            yield row, key
+    """Of all metadata that can be read; the rest is told by the digests of documents."""
+    for key, document_id, metadata in connection.execute("SELECT key, id, metadata FROM documents"):
+        with suppress(CorruptIndexError):
+            yield from ((row, key) for row in flattened(rows.metadata_of(document_id, metadata)))
 
 
 def _in_documents(connection: Connection) -> Iterator[Damage]:
