@@ -24,6 +24,12 @@ def test_no_flag_is_cut_short_in_eighty_columns() -> None:
     assert "--max-num-batched-tokens" in text
 
 
+@pytest.mark.parametrize("group", [[], ["index"], ["collections"], ["bench"], ["report"]])
+def test_no_sentence_is_cut_short_in_a_list_of_commands(group: list[str]) -> None:
+    text = CliRunner(env={"COLUMNS": "80"}).invoke(app, [*group, "--help"]).output
+    assert not [line for line in text.splitlines()[1:] if line.endswith("...")]
+
+
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [(["generat"], "Did you mean 'generate'?"), (["generate", "--max-num-seq", "3"], "--max-num-seqs")],
@@ -38,6 +44,7 @@ def test_a_slip_of_the_pen_is_answered_with_the_nearest_name(arguments: list[str
     ("arguments", "message"),
     [
         (["--temperature", "-1"], "temperature is -1.0; allowed: 0.0 to 100.0."),
+        (["--max-tokens", "ten"], "--max-tokens: 'ten' is not a number; allowed: a number, or none."),
         (["--top-p", "2"], "top_p is 2.0; allowed: above 0, at most 1."),
         (["--file", "no/such/file"], "'no/such/file' cannot be read"),
     ],

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,14 @@ def test_what_cannot_be_read_is_named_and_left_out(tmp_path) -> None:
     told = index("notes/image.png", "notes/owl.md", code=1)
     assert (told["num_added"], list(told["skipped"])) == (1, [str(tmp_path / "notes/image.png")])
     assert "error: there is no nowhere" in quire("index", "nowhere", "-c", "n", code=2)
+
+
+def test_a_file_whose_reader_is_not_installed_does_not_keep_the_others_out(tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "pypdf", None)
+    (tmp_path / "notes/paper.pdf").write_bytes(b"%PDF-1.7")
+    told = index("notes", code=1)
+    assert (told["num_added"], list(told["skipped"])) == (3, [str(tmp_path / "notes/paper.pdf")])
+    assert "pip install 'quire[documents]'" in told["skipped"][str(tmp_path / "notes/paper.pdf")]
 
 
 def test_passages_are_found_with_their_sources(tmp_path) -> None:

@@ -60,6 +60,7 @@ def test_it_serves_the_model_we_carry_until_sigterm() -> None:
         (["--ssl-keyfile", "x"], "ssl_keyfile is given without ssl_certfile"),
         (["--port", "0", "--ssl-certfile", "no/such/file"], "ssl_certfile 'no/such/file' cannot be used"),
         (["--max-num-seqs", "0"], "max_num_seqs is 0"),
+        (["--port", "0", "--collection-folder", __file__], "which is no folder"),
     ],
     ids=lambda value: value[-2].strip("-") if isinstance(value, list) else "",
 )
@@ -73,8 +74,10 @@ def test_a_port_that_is_taken_is_said_before_the_model_is_loaded() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         result = CliRunner().invoke(app, ["serve", "no/such/model", "--port", port])
+        beside = CliRunner().invoke(app, ["serve", "no/such/model", "--port", "0", "--grpc-port", port])
     assert result.exit_code == 2
     assert f"error: Port {port} of 127.0.0.1 cannot be opened: Address already in use. Choose another" in result.stderr
+    assert "Choose another with --grpc-port" in beside.stderr
 
 
 def test_a_model_that_is_not_there_ends_the_server_in_one_line() -> None:

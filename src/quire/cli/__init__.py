@@ -4,9 +4,16 @@ One file per command. Flags are made from the fields they set (`flags.py`), so a
 or a benchmark is left to the command that needs it: `quire --help` imports no torch.
 """
 
+import sys
+
+EXIT_INTERRUPTED = 130
+
 
 def main() -> None:
     """The `quire` command."""
-    from quire.cli.app import app
+    try:
+        from quire.cli.app import app
 
-    app()
+        app()
+    except KeyboardInterrupt:  # while modules are loaded; typer sees the later ones
+        sys.exit(EXIT_INTERRUPTED)

@@ -7,7 +7,6 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 import quire
 from quire.cli.bench import app as bench
@@ -15,7 +14,7 @@ from quire.cli.chat import chat
 from quire.cli.collections import app as collections
 from quire.cli.env import env
 from quire.cli.generate import generate
-from quire.cli.help import GroupedCommand
+from quire.cli.help import GroupedCommand, WholeGroup
 from quire.cli.index import app as index
 from quire.cli.report import app as report
 from quire.cli.search import search
@@ -26,7 +25,7 @@ from quire.observability import log
 EXIT_USER_ERROR = 2
 
 
-class QuireGroup(TyperGroup):
+class QuireGroup(WholeGroup):
     """Turns a QuireError of any command into one line and exit code 2."""
 
     def invoke(self, ctx: Any) -> Any:

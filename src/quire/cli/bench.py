@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from quire.bench import registry
 from quire.bench.registry import Benchmark, Parameter
 from quire.cli.datasets import download
 from quire.cli.flags import option_parameter, with_parameters
-from quire.cli.help import GroupedCommand
+from quire.cli.help import GroupedCommand, WholeGroup
 from quire.errors import ConfigError, shown
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ ALL = "all"
 THOUSANDS = {"k": 10**3, "M": 10**6}
 
 
-class BenchGroup(TyperGroup):
+class BenchGroup(WholeGroup):
     """Its commands are the benchmarks there are; each is made when it is asked for."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 (the overridden signature)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quire.cli.help import GroupedCommand
+from quire.cli.help import GroupedCommand, WholeGroup
 from quire.errors import InvalidRequestError, QuireError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ Name = Annotated[str, typer.Option("--collection", "-c", metavar="NAME", help="I
 AsJson = Annotated[bool, typer.Option("--json", help="As one JSON value.")]
 NoProgress = Annotated[bool, typer.Option("--progress/--no-progress", help="Say on a terminal how far it has come.")]
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(cls=WholeGroup, no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()

@@ -201,7 +201,10 @@ def _by_group(groups: Mapping[str, type], values: Mapping[Flag, Any]) -> dict[st
             continue
         group, name, *rest = flag.path
         target = nested.setdefault((group, name), {}) if rest else found[group]
-        target[rest[0] if rest else name] = flag.parse(value)
+        try:
+            target[rest[0] if rest else name] = flag.parse(value)
+        except ConfigError as error:
+            raise ConfigError(f"--{flag.name.replace('_', '-')}: {error}") from None
     for (group, name), arguments in nested.items():
         nested_class = _nested_class(typing.get_type_hints(groups[group])[name])
         assert nested_class is not None

@@ -1,8 +1,18 @@
-"""Help pages that stay readable in 80 columns: flags under the heading of their group, no name cut short."""
+"""Help pages that stay readable in 80 columns: flags under the heading of their group, nothing cut short."""
 
 from typing import Any
 
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
+
+
+class WholeGroup(TyperGroup):
+    """Its list of commands has the whole first sentence of each."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        found = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        records = [(name, command.get_short_help_str(limit=1_000)) for name, command in found.items() if command]
+        with formatter.section("Commands"):
+            formatter.write_dl(records)
 
 
 class GroupedCommand(TyperCommand):

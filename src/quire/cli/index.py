@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from quire.cli.collections import AsJson, Name, NoProgress, collection_list, stats, verify
-from quire.cli.help import GroupedCommand
-from quire.errors import InvalidRequestError
+from quire.cli.help import GroupedCommand, WholeGroup
+from quire.errors import ConfigError, InvalidRequestError
 
 if TYPE_CHECKING:
     from quire.retrieval.collection import Collection, Document, Written
@@ -30,7 +29,7 @@ EmbedderName = Annotated[
 ]
 
 
-class IndexGroup(TyperGroup):
+class IndexGroup(WholeGroup):
     """Takes paths where a command could stand."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -43,7 +42,7 @@ app = typer.Typer(cls=IndexGroup, no_args_is_help=True, rich_markup_mode=None)
 
 @app.callback()
 def about() -> None:
-    """Put files and folders into a collection: `quire index PATH... --collection NAME`."""
+    """Put files and folders into a collection: `quire index PATH… --collection NAME`."""
 
 
 @app.command(cls=GroupedCommand)
@@ -75,8 +74,8 @@ def add(
             f"{written.num_unchanged:,} unchanged; {written.num_chunks:,} passages indexed"
             + "".join(f"; {count:,} documents without a file deleted" for count in deleted.values())
         )
-        for path, why in skipped.items():
-            print(f"skipped {path}: {why}", file=sys.stderr)
+        for why in skipped.values():
+            print(f"skipped: {why}", file=sys.stderr)
     if skipped:
         raise typer.Exit(EXIT_SKIPPED)
 
@@ -153,7 +152,7 @@ def _documents(files: Iterable[Path], skipped: dict[str, str]) -> "Iterator[Docu
     for path in files:
         try:
             found = read_file(path)
-        except InvalidRequestError as error:
+        except (InvalidRequestError, ConfigError) as error:  # a package that reads it may not be there
             skipped[str(path)] = str(error)
         else:
             yield {"id": str(path), "text": found.text, "kind": found.kind, "metadata": _metadata(path)}

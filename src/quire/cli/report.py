@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from quire.cli.help import WholeGroup
 from quire.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ Into: TypeAlias = Annotated[
 ]
 Date: TypeAlias = Annotated[str | None, typer.Option(help="The date on the title page; by default today's.")]
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(cls=WholeGroup, no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()

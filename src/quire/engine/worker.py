@@ -20,7 +20,7 @@ from torch import Tensor
 
 from quire.engine.batch import Int64, ModelInput
 from quire.engine.runner import ModelExecutor
-from quire.errors import EngineClosedError
+from quire.errors import EngineClosedError, QuireError
 from quire.memory.device import set_threads
 from quire.models import load
 from quire.parallel.channel import Receiver, Sender
@@ -185,4 +185,7 @@ def serve(receiver: Receiver) -> None:
 
 
 if __name__ == "__main__":
-    serve(Receiver(socket.socket(fileno=int(sys.argv[1]))))
+    try:
+        serve(Receiver(socket.socket(fileno=int(sys.argv[1]))))
+    except QuireError as error:  # the user's to mend: rank 0 says the same, or says what became of it
+        sys.exit(f"worker: {error}")

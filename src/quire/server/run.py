@@ -60,7 +60,7 @@ def serve(load: Callable[[], AsyncEngine], model: ServedModel, settings: ServerS
     """Serves until SIGINT or SIGTERM. Raises ConfigError where the port cannot be had, and what `load` raises."""
     listener = open_port(settings.host, settings.port)
     if settings.grpc_port:
-        open_port(settings.host, settings.grpc_port).close()
+        open_port(settings.host, settings.grpc_port, "--grpc-port").close()
     app = create_app(load, model, settings, on_load_error=lambda: server.drain())
     server = DrainingServer(app, settings)
     try:
@@ -75,8 +75,8 @@ def serve(load: Callable[[], AsyncEngine], model: ServedModel, settings: ServerS
         raise failure
 
 
-def open_port(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises ConfigError with what to do where the address is taken or is not ours."""
+def open_port(host: str, port: int, flag: str = "--port") -> socket.socket:
+    """A listening socket. Raises ConfigError with what to do, by `flag`, where the address is taken or is not ours."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -90,7 +90,7 @@ def open_port(host: str, port: int) -> socket.socket:
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(
-            f"Port {port} of {host} cannot be opened: {reason}. Choose another with --port (0 takes any that is free) "
+            f"Port {port} of {host} cannot be opened: {reason}. Choose another with {flag} (0 takes any that is free) "
             f"or --host."
         ) from error
     return listener

@@ -1,10 +1,14 @@
 """PDF to plain text, by pypdf. A form feed stands between pages; words that a line's end broke are joined again."""
 
+import logging
 import re
 from io import BytesIO
 
 from quire.errors import ConfigError, InvalidRequestError
 
+logging.getLogger("pypdf").addHandler(
+    logging.NullHandler()
+)  # its remarks on broken files go where logs go, if anywhere
 _BROKEN_WORD = re.compile(r"(?<=\w)-\n(?=[^\W\d_A-Z])")
 
 

@@ -98,7 +98,10 @@ async def _prepared(call: Call, body: EmbeddingRequest) -> dict[str, PreparedReq
     """By the engine's request id."""
     salt = call.caller.cache_salt(body.cache_salt)
     engine = call.state.engine
-    requests = [await engine.prepare_embedding(salted(text, salt)) for text in prompts_of(body.input)]
+    try:
+        requests = [await engine.prepare_embedding(salted(text, salt)) for text in prompts_of(body.input)]
+    except InvalidRequestError as error:
+        raise InvalidRequestError(str(error), param="input", code=error.code) from error
     call.add_facts(num_prompt_tokens=sum(len(request.token_ids) for request in requests))
     return by_request_id(new_id("embd"), requests)
 

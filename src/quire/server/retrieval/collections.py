@@ -30,6 +30,10 @@ class Collections:
         made here, if there is one. Raises QuireError where there is no collection."""
         self._embedder = embedder
         self._folder = home() / "served" if folder is None else Path(folder).expanduser()
+        if self._folder.exists() and not self._folder.is_dir():
+            raise ConfigError(
+                f"collection_folder is {shown(str(self._folder))}, which is no folder; give one, or none yet"
+            )
         self._named: dict[str, ServedCollection] = {}
         self._found: dict[str, ServedCollection] = {}
         self._looking, self._making = Lock(), Lock()

@@ -97,6 +97,10 @@ def test_base64_is_little_endian_float32(tiny: Running) -> None:
     assert np.linalg.norm(np.frombuffer(raw, "<f4")) == pytest.approx(1, abs=1e-5)
 
 
+def test_an_embedding_that_cannot_be_made_names_its_own_field(tiny: Running) -> None:
+    assert tiny.ask("/v1/embeddings", {"input": ""}).error["param"] == "input"
+
+
 def test_models_and_errors_as_the_client_knows_them(client: openai.OpenAI) -> None:
     assert [model.id for model in client.models.list()] == ["tiny", "alias"]
     assert client.models.retrieve("alias").id == "alias"
