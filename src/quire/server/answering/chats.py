@@ -13,6 +13,7 @@ from quire.protocol.openai import ChatCompletionRequest, TemplateBody, to_sampli
 from quire.protocol.openai.messages import ChatMessage
 from quire.protocol.openai.tools import Function, NamedToolChoice
 from quire.rag.citations import Passage
+from quire.rag.prompt import GroundedPrompt
 from quire.sampling_params import SamplingParams
 from quire.server.answering.forms import AnswerForm, CallForm
 from quire.server.answering.grounding import grounded
@@ -47,7 +48,7 @@ async def prepared_chat(call: Call, body: ChatCompletionRequest) -> Chat:
         params = replace(params, temperature=0.0)  # it quotes, so the likeliest word is best
     dialect = state.dialect(body.chat_template)
     shows_tools = body.tool_choice != "none"
-    token_ids, passages = await asyncio.to_thread(_prompt, call, body, shows_tools=shows_tools)
+    token_ids, passages = await _prompt(call, body, shows_tools=shows_tools)
     tools = _Tools.of(body, dialect)
     end = state.tokenizer.decode(token_ids[-_END_TOKENS:], skip_special_tokens=False)
     special_marks = _special_marks(dialect, tools, state.tokenizer)
@@ -67,14 +68,18 @@ async def prepared_chat(call: Call, body: ChatCompletionRequest) -> Chat:
     return Chat(requests, new_reader)
 
 
-def _prompt(
+async def _prompt(
     call: Call, body: ChatCompletionRequest, *, shows_tools: bool
 ) -> tuple[list[int], Sequence[Passage] | None]:
-    """With the passages it shows, where a collection is asked."""
+    """With the passages it shows, where a collection is asked: in its threads, so that no other chat waits for it."""
     state = call.state
     if body.collection is None:
-        return chat_token_ids(state, body.messages, body, shows_tools=shows_tools), None
-    prompt = grounded(call, body, **_template_arguments(state, body, shows_tools=shows_tools))
+        return await asyncio.to_thread(chat_token_ids, state, body.messages, body, shows_tools=shows_tools), None
+
+    def with_passages() -> GroundedPrompt:
+        return grounded(call, body, **_template_arguments(state, body, shows_tools=shows_tools))
+
+    prompt = await state.retrieval.ask_for_chat(with_passages)
     return prompt.token_ids, prompt.passages
 
 

@@ -49,6 +49,10 @@ class Retrieval:
         with self._asking.admitted(caller, num_chars // CHARS_PER_TOKEN) as ticket:
             return await self._asking.run(ticket, work)
 
+    async def ask_for_chat(self, work: Callable[[], T]) -> T:
+        """The same for a chat, which is let in by itself."""
+        return await self._asking.run_unadmitted(work)
+
     async def compute(self, caller: Caller, num_chars: int, work: Callable[[], T]) -> T:
         """The same of what a model is asked for its own sake."""
         with self._computing.admitted(caller, num_chars // CHARS_PER_TOKEN) as ticket:

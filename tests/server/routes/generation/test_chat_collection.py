@@ -1,6 +1,7 @@
 """Answers that stand on a collection: what the model is shown, and how its marks come back, whole and streamed."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from quire import Collection
 from quire.errors import ConfigError, InvalidRequestError
 from quire.models.embedded import EMBEDDED_MODEL
 from quire.server.retrieval.collections import Collections
+from quire.server.retrieval.retrieval import NUM_ASKING_THREADS
 from quire.server.settings import ServerSettings
 from quire.server.state import ServedModel, ServerState
 from tests.rag.chunks import CAEN, ORNE, VIRE
 from tests.server.scripted import CALL_CLOCK, CLOCK, ScriptedEngine, scripted
-from tests.server.serving import Running
+from tests.server.serving import Running, wait_until
 
 CHAT = "/v1/chat/completions"
 ASKED: dict[str, Any] = {
@@ -70,6 +72,26 @@ def test_the_model_is_shown_what_a_search_finds(said: tuple[Running, ScriptedEng
     assert "[1] The" not in engine.last_prompt
     server.ask(CHAT, {"messages": ASKED["messages"]})
     assert ORNE.text not in engine.last_prompt
+
+
+def test_chats_that_wait_for_a_collection_keep_no_other_chat_waiting(said: tuple[Running, ScriptedEngine]) -> None:
+    server, _ = said
+    reader = server.state.retrieval.collections.named("rivers").reader
+    before = num_searches(server)
+    chats = [threading.Thread(target=server.ask, args=(CHAT, ASKED)) for _ in range(36)]  # more than to_thread has
+    with reader._store._gate.exclusive():  # as while a change is brought in
+        for chat in chats:
+            chat.start()
+        wait_until(lambda: num_searches(server) >= before + NUM_ASKING_THREADS)
+        assert server.ask(CHAT, {"messages": ASKED["messages"]}).status == 200
+    for chat in chats:
+        chat.join()
+    assert num_searches(server) == before + len(chats)
+
+
+def num_searches(server: Running) -> int:
+    lines = server.ask("/metrics").body.decode().splitlines()
+    return int(float(next(line.split()[1] for line in lines if line.startswith("quire:collection_searches_total"))))
 
 
 def test_an_answer_from_passages_is_greedy_unless_told_otherwise(said: tuple[Running, ScriptedEngine]) -> None:
