@@ -68,6 +68,23 @@ def test_one_params_for_all_or_one_for_each(llm: LLM) -> None:
         llm.generate([PROMPT] * 3, params)
 
 
+def test_a_text_that_is_chatted_with_is_what_a_user_says(llm: LLM) -> None:
+    said = llm.chat([{"role": "user", "content": "hi"}], SamplingParams(max_tokens=2, temperature=0))
+    assert llm.chat("hi", SamplingParams(max_tokens=2, temperature=0))[0].prompt_token_ids == said[0].prompt_token_ids
+
+
+@pytest.mark.parametrize("messages", [["hi"], [{"rol": "user"}], {"role": "user", "content": "hi"}])
+def test_what_is_no_conversation_is_refused(llm: LLM, messages) -> None:
+    with pytest.raises(InvalidRequestError, match="messages"):
+        llm.chat(messages)
+
+
+@pytest.mark.parametrize("arguments", [(None,), (3,), ("hi", {"max_tokens": 3})])
+def test_what_is_no_prompt_or_no_sampling_params_is_refused(llm: LLM, arguments) -> None:
+    with pytest.raises(InvalidRequestError, match="allowed"):
+        llm.generate(*arguments)
+
+
 def test_streams_can_be_read_side_by_side(llm: LLM) -> None:
     whole = [one(llm, prompt).text for prompt in (PROMPT, PROMPT[::-1])]
     params = SamplingParams(temperature=0, max_tokens=24, ignore_eos=True)

@@ -15,13 +15,17 @@
 A message holds the value that was given, what is allowed, and what to do. `suggest` adds the nearest name.
 """
 
+import copyreg
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
 
 class QuireError(Exception):
-    """Base of all errors raised on purpose."""
+    """Base of all errors raised on purpose; pickled, they come out of another process as they were."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return copyreg.__newobj__, (type(self), *self.args), vars(self)  # type: ignore[attr-defined]
 
 
 class ConfigError(QuireError, ValueError):

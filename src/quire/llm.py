@@ -25,7 +25,7 @@ from quire.engine.assembly import assemble
 from quire.engine.engine import EngineStats, LLMEngine, Output
 from quire.engine.outputs import EmbeddingOutput, OutputKind, RequestOutput
 from quire.engine.prompts import PreparedRequest, Prompt
-from quire.errors import EngineClosedError, InvalidRequestError, ModelLoadError, QuireError
+from quire.errors import EngineClosedError, InvalidRequestError, ModelLoadError, QuireError, shown
 from quire.models.embedded import EMBEDDED_MODEL, EMBEDDED_NOTE
 from quire.models.tokenizer import Tokenizer
 from quire.observability.progress import GenerationProgress
@@ -75,7 +75,7 @@ class LLM:
 
     def chat(
         self,
-        messages: SequenceOf[Message] | SequenceOf[SequenceOf[Message]],
+        messages: str | SequenceOf[Message] | SequenceOf[SequenceOf[Message]],
         sampling_params: SamplingParams | SequenceOf[SamplingParams] | None = None,
         use_tqdm: bool = True,
         *,
@@ -84,7 +84,7 @@ class LLM:
         add_generation_prompt: bool = True,
         chat_template_kwargs: Mapping[str, Any] | None = None,
     ) -> list[RequestOutput]:
-        """Answers one conversation (a list of messages) or several (a list of such lists)."""
+        """Answers a conversation (a list of messages, or a text that a user says) or several (a list of such lists)."""
         conversations = _as_conversations(messages)
         prompts = [
             self.tokenizer.apply_chat_template(
@@ -289,12 +289,20 @@ def _as_list(prompts: Prompt | SequenceOf[Prompt]) -> list[Prompt]:
     """A single prompt (text, a mapping, or a list of token ids) becomes a list of one."""
     if isinstance(prompts, (str, Mapping)):
         return [prompts]
+    if not isinstance(prompts, Iterable):
+        raise InvalidRequestError(f"prompts is {shown(prompts)}; allowed: text, token ids, or a list.", param="prompts")
     many = list(prompts)
     is_one = bool(many) and all(isinstance(token_id, int) for token_id in many)
     return [cast(Prompt, many)] if is_one else cast(list[Prompt], many)
 
 
-def _as_conversations(messages: SequenceOf[Message] | SequenceOf[SequenceOf[Message]]) -> list[SequenceOf[Message]]:
+def _as_conversations(
+    messages: str | SequenceOf[Message] | SequenceOf[SequenceOf[Message]],
+) -> list[SequenceOf[Message]]:
+    if isinstance(messages, str):
+        return [as_messages(messages)]
+    if isinstance(messages, Mapping):
+        raise InvalidRequestError(f"messages is {shown(messages)}; give a list of messages.", param="messages")
     if messages and isinstance(messages[0], Mapping):
         return [cast(SequenceOf[Message], messages)]
     return list(cast(SequenceOf[SequenceOf[Message]], messages))
@@ -308,6 +316,11 @@ def _one_each(params: SamplingParams | SequenceOf[SamplingParams] | None, count:
             f"{len(params)} sampling_params for {count} prompts; give one for all, or one for each.",
             param="sampling_params",
         )
+    for each in params:
+        if not isinstance(each, SamplingParams):
+            raise InvalidRequestError(
+                f"sampling_params has {shown(each)}; allowed: SamplingParams.", param="sampling_params"
+            )
     return list(params)
 
 

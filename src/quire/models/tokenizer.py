@@ -142,6 +142,12 @@ class Tokenizer:
     ) -> list[int]:
         """The ids of a chat. `kwargs` are further variables of the template. Special tokens in them, in messages and in
         tools are plain text. Raises InvalidRequestError with the template's words where it refuses."""
+        for place, message in enumerate(messages):
+            if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+                raise InvalidRequestError(
+                    f"messages[{place}] is {shown(message)}; allowed: a dict with a role and a content.",
+                    param=f"messages[{place}]",
+                )
         given = {"messages": list(messages), "tools": list(tools) if tools else None, **kwargs}
         sentinel = free_sentinel([given])
         variables = {
