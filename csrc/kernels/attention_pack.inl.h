@@ -87,9 +87,9 @@ struct AttentionPacking {
   // scores[r][j] = q[r] · key j, without packing: a few keys are widened once for two rows.
   static QUIRE_INLINE void score_keys(const float* q, int64_t rows, const CacheRows<C>& keys, const CacheRows<C>& next,
                                       auto dim, float* scores) {
-    for_key_tiles(keys, next, dim, [&](int64_t j, const C* const(&row)[kTileKeys]) {
+    for_key_tiles(keys, next, dim, [&](int64_t j, int64_t apart, const C* const(&row)[kTileKeys]) {
       for_row_tiles<kTileRows>(rows, [&](auto height, int64_t r) {
-        score_tile<height()>(q + r * query_units(dim), row, dim, scores + r * kKeyPanel + j);
+        score_tile<height()>(q + r * query_units(dim), row, dim, scores + r * kKeyPanel + j, apart);
       });
     });
   }
@@ -104,9 +104,9 @@ struct AttentionPacking {
         V::store(out + r * out_width + i, V::mul(V::load(out + r * out_width + i), V::set(shrink[r])));
       });
     }
-    for_key_tiles(values, next, dim, [&](int64_t j, const C* const(&row)[kTileKeys]) {
+    for_key_tiles(values, next, dim, [&](int64_t j, int64_t apart, const C* const(&row)[kTileKeys]) {
       for_row_tiles<kTileRows>(rows, [&](auto height, int64_t r) {
-        add_tile<height()>(weights + r * kKeyPanel + j, row, dim, out + r * out_width, out_width);
+        add_tile<height()>(weights + r * kKeyPanel + j, apart, row, dim, out + r * out_width, out_width);
       });
     });
   }
@@ -115,20 +115,23 @@ struct AttentionPacking {
   static constexpr int kTileRows = 2, kTileKeys = 4;
   static_assert(kKeyPanel % kTileKeys == 0);
 
-  // body(j, rows of keys j to j + 3), where the last key stands in for those that do not exist.
+  // body(j, apart, rows of keys j, j + apart, …), where the last key stands in for those that do not exist. The keys of
+  // a tile are a quarter of the panel apart, in blocks of their own mostly: a core reads faster along four runs.
   static QUIRE_INLINE void for_key_tiles(const CacheRows<C>& keys, const CacheRows<C>& next, auto dim, auto&& body) {
-    for (int64_t j = 0; j < keys.count; j += kTileKeys) {
+    const int64_t apart = (keys.count + kTileKeys - 1) / kTileKeys;
+    for (int64_t j = 0; j < apart; ++j) {
       const C* row[kTileKeys];
       for (int64_t k = 0; k < kTileKeys; ++k) {
-        row[k] = keys.row[std::min(j + k, keys.count - 1)];
-        next.prefetch(j + k, dim);
+        row[k] = keys.row[std::min(j + k * apart, keys.count - 1)];
+        next.prefetch(j + k * apart, dim);
       }
-      body(j, row);
+      body(j, apart, row);
     }
   }
 
   template <int kRows>
-  static QUIRE_INLINE void score_tile(const float* q, const C* const (&row)[kTileKeys], auto dim, float* scores) {
+  static QUIRE_INLINE void score_tile(const float* q, const C* const (&row)[kTileKeys], auto dim, float* scores,
+                                      int64_t apart) {
     typename V::F acc[kRows][kTileKeys];
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
@@ -149,19 +152,19 @@ struct AttentionPacking {
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
-      for (int k = 0; k < kTileKeys; ++k) scores[r * kKeyPanel + k] = V::sum(acc[r][k]);
+      for (int k = 0; k < kTileKeys; ++k) scores[r * kKeyPanel + k * apart] = V::sum(acc[r][k]);
     }
   }
 
   // The weights of keys that do not exist are 0.
   template <int kRows>
-  static QUIRE_INLINE void add_tile(const float* weights, const C* const (&row)[kTileKeys], auto dim, float* out,
-                                    int64_t out_width) {
+  static QUIRE_INLINE void add_tile(const float* weights, int64_t apart, const C* const (&row)[kTileKeys], auto dim,
+                                    float* out, int64_t out_width) {
     typename V::F weight[kRows][kTileKeys];
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 8
-      for (int k = 0; k < kTileKeys; ++k) weight[r][k] = V::set(weights[r * kKeyPanel + k]);
+      for (int k = 0; k < kTileKeys; ++k) weight[r][k] = V::set(weights[r * kKeyPanel + k * apart]);
     }
     for_vectors<I>(dim, [&](int64_t i, auto n) __attribute__((always_inline)) {
       typename V::F value[kTileKeys];
