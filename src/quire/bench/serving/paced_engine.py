@@ -10,7 +10,8 @@ of the machine reads: whoever gets it knows how long it was under way.
 
 import sys
 import time
-from typing import cast
+from collections.abc import Callable
+from typing import NamedTuple, cast
 
 from quire.cache.token_budget import NO_LIMIT, TokenBudget, Tokens
 from quire.engine.async_engine import AsyncEngine
@@ -32,6 +33,12 @@ def stamp() -> str:
     return f"{time.monotonic_ns() // 1000} "
 
 
+class _Running(NamedTuple):
+    prepared: PreparedRequest
+    metrics: RequestMetrics
+    on_start: Callable[[], None]
+
+
 class PacedEngine:
     """What `AsyncEngine` asks of an engine. At 0 tokens a second it makes them as fast as it is asked to."""
 
@@ -46,7 +53,7 @@ class PacedEngine:
         self._num_awaited = num_streams
         self._tokens_per_s = tokens_per_s
         self._due_s = 0.0
-        self._running: dict[str, tuple[PreparedRequest, RequestMetrics]] = {}
+        self._running: dict[str, _Running] = {}
         self._num_made: dict[str, int] = {}
         self._num_steps = 0
 
@@ -57,10 +64,12 @@ class PacedEngine:
     def prepare(self, prompt: Prompt, params: SamplingParams | None = None) -> PreparedRequest:
         return self._checker.prepare(prompt, params or SamplingParams())
 
-    def add_request(self, request_id: str, prepared: PreparedRequest, *, output_kind: OutputKind) -> None:
+    def add_request(
+        self, request_id: str, prepared: PreparedRequest, *, output_kind: OutputKind, on_start: Callable[[], None]
+    ) -> None:
         assert output_kind is OutputKind.DELTA, "only streams are paced"
         self.budget.release(request_id)
-        self._running[request_id] = prepared, RequestMetrics(arrival_s=time.monotonic())
+        self._running[request_id] = _Running(prepared, RequestMetrics(arrival_s=time.monotonic()), on_start)
         self._num_made[request_id] = 0
 
     def hold_until_s(self) -> float | None:
@@ -72,7 +81,7 @@ class PacedEngine:
         self._num_awaited = 0
         self._wait()
         self._num_steps += 1
-        return [self._next(request_id, *running) for request_id, running in list(self._running.items())]
+        return [self._next(request_id, running) for request_id, running in list(self._running.items())]
 
     def abort(self, request_id: str) -> None:
         self._running.pop(request_id, None)
@@ -91,12 +100,14 @@ class PacedEngine:
             time.sleep(max(0.0, self._due_s - now_s))
             self._due_s = max(self._due_s + len(self._running) / self._tokens_per_s, now_s)
 
-    def _next(self, request_id: str, prepared: PreparedRequest, metrics: RequestMetrics) -> RequestOutput:
+    def _next(self, request_id: str, running: _Running) -> RequestOutput:
+        prepared, metrics = running.prepared, running.metrics
         self._num_made[request_id] += 1
         is_last = self._num_made[request_id] >= prepared.max_tokens
         now_s = time.monotonic()
         if metrics.first_token_s is None:
             metrics.first_scheduled_s = metrics.first_token_s = now_s
+            running.on_start()
         if is_last:
             metrics.finished_s = now_s
             del self._running[request_id]
