@@ -6,9 +6,8 @@ from io import BytesIO
 
 from quire.errors import ConfigError, InvalidRequestError
 
-logging.getLogger("pypdf").addHandler(
-    logging.NullHandler()
-)  # its remarks on broken files go where logs go, if anywhere
+# Its remarks on broken files go where logs go, if anywhere.
+logging.getLogger("pypdf").addHandler(logging.NullHandler())
 _BROKEN_WORD = re.compile(r"(?<=\w)-\n(?=[^\W\d_A-Z])")
 
 
