@@ -66,14 +66,14 @@ def test_timed_divides_by_the_number_of_calls() -> None:
 
 def test_peak_memory_sees_what_was_held_and_given_back() -> None:
     def run() -> Measurement:
-        held = bytearray(64 << 20)
+        held = bytearray(256 << 20)
         held[::4096] = b"x" * len(held[::4096])
         return Measurement({"bytes": len(held)})
 
     (result,) = measure([Case("hold", run)], repetitions=1, warmup=0)
-    assert result.rss_peak_bytes > 64 << 20
-    if sys.platform == "linux":
-        assert result.rss_delta_bytes > 60 << 20
+    assert result.rss_peak_bytes > 256 << 20
+    if sys.platform == "linux":  # others of the process may give some back meanwhile
+        assert result.rss_delta_bytes > 192 << 20
 
 
 def test_nothing_is_drawn_where_there_is_no_terminal() -> None:
