@@ -22,8 +22,8 @@ from typing import Any, cast
 
 from quire.config import EngineConfig
 from quire.engine.assembly import assemble
-from quire.engine.engine import EngineStats, LLMEngine, Output
-from quire.engine.outputs import EmbeddingOutput, OutputKind, RequestOutput
+from quire.engine.engine import LLMEngine
+from quire.engine.outputs import EmbeddingOutput, EngineStats, Output, OutputKind, RequestOutput
 from quire.engine.prompts import PreparedRequest, Prompt
 from quire.errors import EngineClosedError, InvalidRequestError, ModelLoadError, QuireError, shown
 from quire.models.embedded import EMBEDDED_MODEL, EMBEDDED_NOTE

@@ -113,7 +113,7 @@ def test_an_engine_that_dies_tells_all_who_wait_also_those_who_came_during_its_l
         if not may_fail.is_set():
             in_step.set()
             may_fail.wait(30)
-            raise RuntimeError("the observer failed")
+            raise EngineClosedError("a rank is gone")
 
     async def test(engine: AsyncEngine) -> None:
         streams = [engine.generate(await engine.prepare({"prompt_token_ids": PROMPT}, GREEDY)) for _ in range(2)]
@@ -123,7 +123,7 @@ def test_an_engine_that_dies_tells_all_who_wait_also_those_who_came_during_its_l
         await asyncio.sleep(0)  # it has asked
         may_fail.set()
         ends = await asyncio.gather(early, late, return_exceptions=True)
-        assert [(type(end), str(end.__cause__)) for end in ends] == [(EngineClosedError, "the observer failed")] * 2
+        assert [(type(end), str(end.__cause__)) for end in ends] == [(EngineClosedError, "a rank is gone")] * 2
         assert not engine.is_alive
 
     on_engine(test, observer=observer)

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from quire.cache.events import BlockEvent, BlocksStored
 from quire.config import EngineConfig
 from quire.engine.assembly import plan_kv_cache
 from quire.engine.engine import LLMEngine
@@ -12,6 +13,8 @@ from quire.engine.outputs import EmbeddingOutput, OutputKind, RequestOutput
 from quire.errors import CapacityError, ConfigError, InvalidRequestError
 from quire.models.config import from_hf
 from quire.sampling_params import SamplingParams
+from quire.scheduling.priority import LeastSlackFirst
+from quire.sequence import Sequence, SequenceStatus
 from tests.fakes import VOCAB_SIZE, fake_engine, greedy
 from tests.models.tiny import tiny_model
 
@@ -267,6 +270,80 @@ def test_a_failed_step_ends_only_those_in_it() -> None:
     for request_id in "cd":
         assert outputs[request_id].outputs[0].token_ids == greedy(PROMPT, 8)
         assert outputs[request_id].error is None
+    assert engine.scheduler.blocks.num_free_blocks == 64
+
+
+class Stumbling:
+    """An observer of blocks that fails where it sees `token_id` stored, and so does the plan that stores it."""
+
+    def __init__(self, token_id: int) -> None:
+        self.token_id = token_id
+
+    def __call__(self, event: BlockEvent) -> None:
+        if isinstance(event, BlocksStored) and self.token_id in event.token_ids:
+            raise RuntimeError("the observer failed")
+
+
+def test_a_step_that_cannot_be_planned_ends_what_it_was_planned_for_and_the_rest_waits_on() -> None:
+    engine, _ = fake_engine(observer=Stumbling(90), max_num_seqs=3)
+    add(engine, "runs", PROMPT, n=2)
+    engine.step()
+    add(engine, "stumbles", [90] * 20)
+    engine.add_embedding("waits too", {"prompt_token_ids": PROMPT})
+    add(engine, "waits", PROMPT)
+    outputs = drain(engine)
+    for request_id in ("runs", "stumbles"):
+        assert outputs[request_id].error == "RuntimeError: the observer failed"
+    assert outputs["waits"].outputs[0].token_ids == greedy(PROMPT, 8)
+    assert outputs["waits too"].error is None
+    assert engine.scheduler.blocks.num_free_blocks == 64
+
+
+def test_forks_of_a_step_that_cannot_be_planned_are_gone_with_it() -> None:
+    engine, _ = fake_engine(observer=Stumbling(90))
+    add(engine, "forks", PROMPT, n=3)
+    add(engine, "stumbles", [90] * 4)
+    add(engine, "waits", PROMPT, n=2)
+    outputs = drain(engine)
+    assert outputs["forks"].error == outputs["stumbles"].error == "RuntimeError: the observer failed"
+    assert [c.token_ids for c in outputs["waits"].outputs] == [greedy(PROMPT, 8)] * 2
+
+
+class Undecided(LeastSlackFirst):
+    """A policy that has no key for a sequence that begins with `token_id` once it has waited."""
+
+    def __init__(self, token_id: int) -> None:
+        super().__init__()
+        self.token_id = token_id
+
+    def key(self, seq: Sequence, now_s: float) -> float:
+        if seq.status is SequenceStatus.WAITING and seq.token_ids[0] == self.token_id and now_s > seq.arrival_s:
+            raise RuntimeError("no key")
+        return super().key(seq, now_s)
+
+
+def test_a_request_at_which_every_plan_fails_keeps_nobody_from_being_served() -> None:
+    engine, _ = fake_engine()
+    engine.scheduler.policy = Undecided(7)
+    add(engine, "bad", [7] * 20)
+    add(engine, "waits", PROMPT)
+    outputs = drain(engine)
+    assert outputs["bad"].error == "RuntimeError: no key"
+    assert outputs["waits"].outputs[0].token_ids == greedy(PROMPT, 8)
+
+
+@pytest.mark.parametrize("kind", OutputKind)
+def test_a_token_that_cannot_be_taken_up_ends_its_request_and_no_other(kind: OutputKind) -> None:
+    def fail() -> None:
+        raise RuntimeError("the reader failed")
+
+    engine, _ = fake_engine()
+    engine.add_request("bad", {"prompt_token_ids": PROMPT}, SamplingParams(n=3), output_kind=kind, on_start=fail)
+    add(engine, "good", PROMPT)
+    outputs = drain(engine)
+    assert [c.finish_reason for c in outputs["bad"].outputs] == ["error"] * 3
+    assert outputs["bad"].error == "RuntimeError: the reader failed"
+    assert outputs["good"].outputs[0].token_ids == greedy(PROMPT, 8)
     assert engine.scheduler.blocks.num_free_blocks == 64
 
 

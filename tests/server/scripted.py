@@ -11,8 +11,7 @@ from typing import Any, cast
 from quire.cache.block_map import BlockMap, map_blocks
 from quire.cache.token_budget import NO_LIMIT, TokenBudget, Tokens
 from quire.engine.async_engine import AsyncEngine
-from quire.engine.engine import EngineStats
-from quire.engine.outputs import CompletionOutput, OutputKind, RequestOutput
+from quire.engine.outputs import CompletionOutput, EngineStats, OutputKind, RequestOutput
 from quire.engine.prompts import PreparedRequest, Prompt, RequestChecker
 from quire.engine.structured import GrammarCompiler
 from quire.models.tokenizer import Tokenizer

@@ -28,10 +28,15 @@ from quire.cache.paged_allocator import Move
 def root_digest(fingerprint: bytes, *, adapter: str = "", cache_salt: str = "") -> bytes:
     """The digest before the first block. Its parts are framed by their lengths, so none can pass for another."""
     root = hashlib.sha256()
-    for part in (fingerprint, adapter.encode(), cache_salt.encode()):
+    for part in (fingerprint, _any_text(adapter), _any_text(cache_salt)):
         root.update(len(part).to_bytes(8, "little"))
         root.update(part)
     return root.digest()
+
+
+def _any_text(text: str) -> bytes:
+    """Also of text that is no Unicode: half a surrogate pair is as good a name as any."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 def extend_digests(digests: list[bytes], root: bytes, token_ids: list[int], block_size: int, num_blocks: int) -> None:

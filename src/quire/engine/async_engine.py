@@ -18,8 +18,8 @@ from typing import cast
 from quire.cache.block_map import BlockMap, map_blocks
 from quire.cache.heat import BlockHeat
 from quire.cache.token_budget import TokenBudget
-from quire.engine.engine import EngineStats, LLMEngine, Output
-from quire.engine.outputs import EmbeddingOutput, OutputKind, RequestOutput
+from quire.engine.engine import LLMEngine
+from quire.engine.outputs import EmbeddingOutput, EngineStats, Output, OutputKind, RequestOutput
 from quire.engine.prompts import PreparedRequest, Prompt
 from quire.errors import CapacityError, EngineClosedError, InvalidRequestError
 from quire.models.tokenizer import Tokenizer
@@ -207,6 +207,9 @@ class AsyncEngine:
             self._refuse_if_over()
             add()
         except (InvalidRequestError, CapacityError, EngineClosedError) as error:
+            stream.post(error)
+        except Exception as error:
+            log.exception("request %r could not be queued", request_id)
             stream.post(error)
         else:
             self._streams[request_id] = stream

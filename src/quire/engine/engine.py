@@ -3,25 +3,25 @@
     add_request ──▶ [scheduler] ──▶ step: schedule · run · complete · collect ──▶ RequestOutputs
 
 Thread safety: `prepare` may be called from any thread; everything else from one. A request that cannot be served is
-refused by `prepare` or `add_request` and touches nobody else; a step that fails ends the sequences that were in it and
-no others, but one that fails with EngineClosedError was the last.
+refused by `prepare` or `add_request` and touches nobody else. A step that fails ends the requests that were in it, one
+that cannot be planned those that run or come in with it, a token that cannot be taken up its request, and none of them
+any other; only a step that fails with EngineClosedError was the last.
 """
 
 import logging
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quire.cache.token_budget import TokenBudget
 from quire.engine.memory_guard import MemoryGuard
-from quire.engine.outputs import EmbeddingOutput, OutputKind, RequestMetrics, RequestOutput
+from quire.engine.outputs import EmbeddingOutput, EngineStats, Output, OutputKind, RequestMetrics, RequestOutput
 from quire.engine.prompts import PreparedRequest, Prompt, RequestChecker
 from quire.engine.requests import Generation, RequestState
 from quire.engine.runner import ModelRunner, StepResult
-from quire.engine.sampler import Sampler, TokenLogprobs
+from quire.engine.sampler import Sampler, SamplerOutput, TokenLogprobs
 from quire.engine.token_account import TokenAccount
 from quire.errors import CapacityError, EngineClosedError, InvalidRequestError, shown
 from quire.models.tokenizer import Tokenizer
@@ -31,24 +31,10 @@ from quire.sequence import FinishReason, Sequence
 
 log = logging.getLogger(__name__)
 
-Output = RequestOutput | EmbeddingOutput
+_States = dict[str, RequestState]
+_Failures = dict[str, tuple[RequestState, Exception]]
 
 _NOTHING = np.empty(0, dtype=np.float32)
-
-
-@dataclass(slots=True)
-class EngineStats:
-    """Counters since the start, and what is there now."""
-
-    num_running: int
-    num_waiting: int
-    num_blocks: int
-    num_free_blocks: int
-    num_steps: int
-    num_prefill_tokens: int
-    num_decode_tokens: int
-    num_cached_tokens: int
-    num_preemptions: int
 
 
 class LLMEngine:
@@ -112,9 +98,13 @@ class LLMEngine:
         state = RequestState(request_id, prepared.text, prepared.token_ids, prepared.params, output_kind, on_start)
         state.metrics = RequestMetrics(arrival_s=seq.arrival_s)
         self._requests[request_id] = state
-        self._sampler.add(seq, prepared.grammar, prepared.bad_words)
-        self._open_generation(state, seq)
-        self.scheduler.add(seq, seq.arrival_s)
+        try:
+            self._open_generation(state, seq)
+            self._sampler.add(seq, prepared.grammar, prepared.bad_words)
+            self.scheduler.add(seq, seq.arrival_s)
+        except Exception:
+            self.abort(request_id)
+            raise
 
     def add_embedding(self, request_id: str, prompt: Prompt | PreparedRequest) -> None:
         """Queues a text to be embedded: the model's last hidden state, at unit length."""
@@ -155,18 +145,18 @@ class LLMEngine:
         return outputs
 
     def _run(self, started_s: float) -> list[Output]:
-        batch = self.scheduler.schedule(started_s)
-        if not batch.sequences:
-            return []
-        for parent, child in batch.forks:
-            self._follow_fork(parent, child)
+        batch: ScheduledBatch | None = None
         try:
+            batch = self._plan(started_s)
+            if not batch.sequences:
+                return []
             result = self._runner.run(batch)
         except EngineClosedError:  # no step can be run any more
             raise
         except Exception as error:
-            log.exception("a step of %d sequences failed", len(batch.sequences))
-            return self._fail(batch, error)
+            sequences = self._may_be_planned() if batch is None else [*batch.sequences, *batch.samples]
+            log.exception("a step of %d sequences failed", len(sequences))
+            return self._fail(sequences, error)
         self.scheduler.complete(batch)
         now_s = self._clock()
         self._count(batch, now_s - started_s)
@@ -221,35 +211,59 @@ class LLMEngine:
 
     # ── the parts of a step ────────────────────────────────────────────────────────────────────────────────────────
 
+    def _plan(self, now_s: float) -> ScheduledBatch:
+        batch = self.scheduler.schedule(now_s)
+        for parent, child in batch.forks:
+            self._follow_fork(parent, child)
+        return batch
+
     def _collect(self, batch: ScheduledBatch, result: StepResult, now_s: float) -> list[Output]:
-        touched: dict[str, RequestState] = {}
-        generations, requests, sampled = self._generations, self._requests, result.sampled
         for seq_id, (position, scores) in result.prompt_logprobs.items():
-            self._add_prompt_logprobs(generations[seq_id].seq, position, scores)
-        for row, (seq, token_id) in enumerate(zip(batch.samples, sampled.token_ids, strict=True)):
-            generation = generations[seq.seq_id]
-            if seq.first_token_s is None:
-                self._note_first_token(seq, now_s)
-            if row in sampled.failures:
-                seq.stop_reason = sampled.failures[row]
-                reason: FinishReason | None = FinishReason.ERROR
-            else:
-                reason = generation.push(token_id, row in sampled.completed)
-                if (score := sampled.logprobs[row]) is not None:
-                    generation.add_logprobs(score)
-            state = requests[seq.request_id]
-            if reason is not None:
-                self._finish(state, generation, reason, now_s)
-            if state.kind is not OutputKind.FINAL or reason is not None:
-                touched[seq.request_id] = state
+            self._add_prompt_logprobs(self._generations[seq_id].seq, position, scores)
+        touched, failed = self._take_up(batch.samples, result.sampled, now_s)
         outputs: list[Output] = []
         for state in touched.values():
-            output = state.output()
-            if output is not None:
-                outputs.append(output)
+            try:
+                output = state.output()
+            except Exception as error:
+                failed[state.request_id] = state, error
+            else:
+                if output is not None:
+                    outputs.append(output)
         for seq, hidden in zip(batch.pooled, result.pooled, strict=True):
             outputs.append(self._embed(seq, hidden.float().numpy()))
+        for request_id, (state, cause) in failed.items():
+            log.error("a token of request %r could not be taken up", request_id, exc_info=cause)
+            outputs.append(self._end(state, cause))
         return outputs
+
+    def _take_up(self, samples: list[Sequence], sampled: SamplerOutput, now_s: float) -> tuple[_States, _Failures]:
+        """The tokens of a step become the requests'. Whose output is due; and who could not take up its token, and
+        why."""
+        touched: _States = {}
+        failed: _Failures = {}
+        generations, requests = self._generations, self._requests
+        for row, (seq, token_id) in enumerate(zip(samples, sampled.token_ids, strict=True)):
+            generation, state = generations[seq.seq_id], requests[seq.request_id]
+            try:
+                if seq.first_token_s is None:
+                    self._note_first_token(seq, now_s)
+                if row in sampled.failures:
+                    seq.stop_reason = sampled.failures[row]
+                    reason: FinishReason | None = FinishReason.ERROR
+                else:
+                    reason = generation.push(token_id, row in sampled.completed)
+                    if (score := sampled.logprobs[row]) is not None:
+                        generation.add_logprobs(score)
+                if reason is not None:
+                    self._finish(state, generation, reason, now_s)
+                if state.kind is not OutputKind.FINAL or reason is not None:
+                    touched[seq.request_id] = state
+            except Exception as error:
+                failed[seq.request_id] = state, error
+        for request_id in failed:
+            touched.pop(request_id, None)
+        return touched, failed
 
     def _finish(self, state: RequestState, generation: Generation, reason: FinishReason, now_s: float) -> None:
         seq = generation.seq
@@ -279,29 +293,39 @@ class LLMEngine:
         norm = float(np.linalg.norm(hidden))
         return EmbeddingOutput(seq.request_id, seq.prompt_token_ids, hidden / norm if norm else hidden)
 
-    def _fail(self, batch: ScheduledBatch, error: Exception) -> list[Output]:
-        """Ends every request that had a sequence in a failed step. What the step promised to the block index was not
-        computed, so the index is dropped."""
-        now_s, message = self._clock(), f"{type(error).__name__}: {error}"
+    # ── what goes wrong ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _may_be_planned(self) -> list[Sequence]:
+        """All that a plan may have begun with, for nobody knows at whom the scheduler failed. Where it is none, the
+        next that waits: a request at which it always fails must not wait for ever."""
+        waiting = {seq.seq_id for seq in self.scheduler.waiting()}
+        live = [*(generation.seq for generation in self._generations.values()), *self._embeddings.values()]
+        return [seq for seq in live if seq.seq_id not in waiting] or self.scheduler.next_waiting()
+
+    def _fail(self, sequences: Iterable[Sequence], error: Exception) -> list[Output]:
+        """Ends the requests of a failed step. What the step promised to the block index was not computed, so the index
+        is dropped."""
         outputs: list[Output] = []
-        for request_id in dict.fromkeys(seq.request_id for seq in (*batch.sequences, *batch.samples)):
-            if request_id in self._embeddings:
-                seq = self._embeddings[request_id]
+        for request_id in dict.fromkeys(seq.request_id for seq in sequences):
+            embedding = self._embeddings.get(request_id)
+            if embedding is None:
+                outputs.append(self._end(self._requests[request_id], error))
+            else:
                 self._leave(request_id)
-                self._close(seq, FinishReason.ERROR)
-                outputs.append(EmbeddingOutput(request_id, seq.prompt_token_ids, _NOTHING, error=message))
-                continue
-            state = self._requests[request_id]
-            for generation in [g for g in state.generations if not g.seq.is_finished]:
-                generation.seq.stop_reason = message
-                self._finish(state, generation, FinishReason.ERROR, now_s)
-            state.num_unfinished = 0
-            self._leave(request_id)
-            output = state.output()
-            if output is not None:
-                outputs.append(output)
+                self._close(embedding, FinishReason.ERROR)
+                outputs.append(EmbeddingOutput(request_id, embedding.prompt_token_ids, _NOTHING, error=_words(error)))
         self.scheduler.blocks.reset()
         return outputs
+
+    def _end(self, state: RequestState, error: Exception) -> RequestOutput:
+        """Ends a request as it stands, asking nothing of what may have failed at it."""
+        own = [generation.seq for generation in state.generations]
+        forks = [seq for seq in self.scheduler.running.values() if seq.request_id == state.request_id]
+        for seq in dict.fromkeys([*own, *forks]):  # a plan that failed has told nobody of its forks
+            if not seq.is_finished:
+                self._close(seq, FinishReason.ERROR)
+        self._leave(state.request_id)
+        return state.failure(_words(error))
 
     # ── bookkeeping ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -369,3 +393,7 @@ class LLMEngine:
         self._counters["decode"] += num_decode
         self._counters["preemptions"] += len(batch.preempted)
         self.scheduler.policy.observe(num_prefill, num_decode, step_s)
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

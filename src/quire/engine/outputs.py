@@ -87,3 +87,21 @@ class EmbeddingOutput:
     @property
     def is_finished(self) -> bool:
         return True
+
+
+Output = RequestOutput | EmbeddingOutput
+
+
+@dataclass(slots=True)
+class EngineStats:
+    """Counters since the start, and what is there now."""
+
+    num_running: int
+    num_waiting: int
+    num_blocks: int
+    num_free_blocks: int
+    num_steps: int
+    num_prefill_tokens: int
+    num_decode_tokens: int
+    num_cached_tokens: int
+    num_preemptions: int

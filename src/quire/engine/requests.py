@@ -183,3 +183,13 @@ class RequestState:
             prompt_logprobs=self.prompt_logprobs,
             metrics=self.metrics,
         )
+
+    def failure(self, message: str) -> RequestOutput:
+        """That it is over, and why, of each completion; without text, which may be what failed."""
+        completions = [
+            CompletionOutput(g.seq.index, "", [], finish_reason=FinishReason.ERROR, stop_reason=message)
+            for g in self.generations
+        ]
+        return RequestOutput(
+            self.request_id, self.prompt, self.prompt_token_ids, completions, is_finished=True, metrics=self.metrics
+        )

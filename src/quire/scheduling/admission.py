@@ -220,7 +220,7 @@ class AdmissionController:
             share_over = (queued + more - cap) / queued
             retry_s = self._backlog.drain_s(share_over * self.num_queued_tokens)
             reason = f"{more} more {unit} after {queued} in the queue, which holds {cap}."
-            return Refused(reason, UNMEASURED_RETRY_S if retry_s is None else retry_s, "capacity")
+            return Refused(reason, retry_s or UNMEASURED_RETRY_S, "capacity")  # a queue of no tokens drains in no time
         return None
 
     def _budget_refusal(self, claims: "Mapping[Hashable, Tokens]") -> Refused | None:

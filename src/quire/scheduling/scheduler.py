@@ -99,6 +99,10 @@ class Scheduler:
     def waiting(self) -> Iterable[Sequence]:
         return iter(self._waiting)
 
+    def next_waiting(self) -> list[Sequence]:
+        """The most urgent of those who wait, if anybody does."""
+        return [self._waiting.peek()[0]] if len(self._waiting) else []
+
     # ── one step ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def schedule(self, now_s: float) -> ScheduledBatch:
@@ -233,6 +237,15 @@ class Scheduler:
         """Starts waiting sequences, most urgent first. One whose next block a running sequence is about to compute
         steps aside until that is done: to find it costs nothing, to compute it again would."""
         aside: list[tuple[Sequence, float]] = []
+        try:
+            self._start_waiting(budget, batch, now_s, aside)
+        finally:
+            for seq, key in aside:
+                self._waiting.push(seq, key)
+
+    def _start_waiting(
+        self, budget: int, batch: ScheduledBatch, now_s: float, aside: list[tuple[Sequence, float]]
+    ) -> None:
         num_rows = len(self.running) + sum(seq.num_forks for seq in self.running.values())
         while budget > 0 and len(self._waiting):
             if self.policy.is_dynamic:
@@ -251,8 +264,6 @@ class Scheduler:
                 break
             self._start(seq, match, now_s)
             budget -= self._schedule_prefill(seq, budget, batch)
-        for seq, key in aside:
-            self._waiting.push(seq, key)
 
     def _start(self, seq: Sequence, match: PrefixMatch, now_s: float) -> None:
         self._take_waiting(seq)

@@ -15,8 +15,8 @@ from typing import NamedTuple, cast
 
 from quire.cache.token_budget import NO_LIMIT, TokenBudget, Tokens
 from quire.engine.async_engine import AsyncEngine
-from quire.engine.engine import EngineStats, LLMEngine
-from quire.engine.outputs import CompletionOutput, OutputKind, RequestMetrics, RequestOutput
+from quire.engine.engine import LLMEngine
+from quire.engine.outputs import CompletionOutput, EngineStats, OutputKind, RequestMetrics, RequestOutput
 from quire.engine.prompts import PreparedRequest, Prompt, RequestChecker
 from quire.models.embedded import EMBEDDED_MODEL
 from quire.models.tokenizer import Tokenizer
