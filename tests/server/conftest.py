@@ -29,5 +29,5 @@ def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny(model_path: Path) -> Iterator[Running]:
     """A server of a tiny random model that can speak."""
     config = EngineConfig(num_threads=1, max_num_seqs=16, kv_cache_memory=32 << 20)
-    with running(assemble(model_path, config)) as server:
+    with running(assemble(model_path, config), trust_request_chat_template=True) as server:
         yield server

@@ -56,6 +56,8 @@ class ServerSettings:
     """How many one key may send; more are answered with 429 and Retry-After."""
     key_tokens_per_s: float | None = None
     """The same by tokens."""
+    trust_request_chat_template: bool = False
+    """Requests may bring a chat_template. It is a program: one that means ill can take seconds and a GB of memory."""
     collection: tuple[str, ...] = _opens("Collections", ())
     """Collections, by name or path, that chats may answer from, beside those of collection_folder."""
     collection_folder: str | None = None

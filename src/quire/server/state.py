@@ -144,7 +144,13 @@ class ServerState:
 
     def template(self, asked: str | None = None) -> str:
         """The chat template: the request's, else the operator's, else the model's. Raises InvalidRequestError where
-        there is none."""
+        there is none, and where requests may bring none."""
+        if asked is not None and not self.settings.trust_request_chat_template:
+            raise InvalidRequestError(
+                "This server runs no chat template that a request brings; leave chat_template out, or start the server "
+                "with --trust-request-chat-template.",
+                param="chat_template",
+            )
         source = asked or self.model.chat_template or self.tokenizer.chat_template
         if source is None:
             raise InvalidRequestError(

@@ -26,7 +26,7 @@ GREEDY = pb.Sampling(temperature=0, return_token_ids=True)
 @pytest.fixture(scope="module")
 def server(model_path: Path) -> Iterator[Running]:
     config = EngineConfig(num_threads=1, max_num_seqs=16, kv_cache_memory=32 << 20)
-    with running(assemble(model_path, config), grpc_port=0) as server:
+    with running(assemble(model_path, config), grpc_port=0, trust_request_chat_template=True) as server:
         yield server
 
 

@@ -19,7 +19,7 @@ SAYS = "<think>\nHm. <b>\n</think>\n\nYes. "
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, ScriptedEngine]]:
-    with scripted(tmp_path_factory.mktemp("thinks"), SAYS) as pair:
+    with scripted(tmp_path_factory.mktemp("thinks"), SAYS, trust_request_chat_template=True) as pair:
         yield pair
 
 
@@ -71,6 +71,8 @@ def test_thoughts_of_before_are_shown_to_the_template(said: tuple[Running, Scrip
 def test_parsers_by_name(tmp_path: Path) -> None:
     with scripted(tmp_path / "none", SAYS, reasoning_parser="none") as (server, _):
         assert whole(server) == (None, SAYS)
+        reply = server.ask(CHAT, {**ASKED, "chat_template": "{{ messages }}"})  # which nothing has said to trust
+        assert (reply.status, reply.error["param"]) == (400, "chat_template")
     with scripted(tmp_path / "open", "Hm.</think>Yes.", reasoning_parser="deepseek_r1") as (server, _):
         assert whole(server) == streamed(server) == ("Hm.", "Yes.")
 

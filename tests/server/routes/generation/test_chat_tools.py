@@ -33,7 +33,7 @@ BOTH = f"I look.\n{CALL_OSLO}\n{CALL_CLOCK}"
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, ScriptedEngine]]:
-    with scripted(tmp_path_factory.mktemp("hermes")) as pair:
+    with scripted(tmp_path_factory.mktemp("hermes"), trust_request_chat_template=True) as pair:
         yield pair
 
 
