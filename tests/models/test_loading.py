@@ -83,7 +83,9 @@ def test_the_architecture_is_refused_before_weights_are_looked_for(tmp_path):
         load_tiny(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["./nowhere", "~/nowhere", "/nowhere/at/all", "a/b/c"])
+@pytest.mark.parametrize(
+    "name", ["./nowhere", "~/nowhere", "~nobody-of-that-name/x", "/nowhere/at/all", "a/b/c", "/" + 999 * "x"]
+)
 def test_a_path_that_does_not_exist_is_not_sought_on_the_hub(name):
     with pytest.raises(ModelLoadError, match=f"{name} does not exist. Give a directory"):
         load_tiny(name)

@@ -99,7 +99,7 @@ def test_a_directory_gives_its_ends_template_and_named_tokens(tmp_path: Path) ->
     (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": 9}))
     (tmp_path / "chat_template.jinja").write_text("other")
     tokenizer = Tokenizer.from_directory(tmp_path)
-    assert tokenizer.eos_token_ids == {2, 9}
+    assert tokenizer.eos_token_ids == {2, 7, 8, 9}
     assert tokenizer.chat_template == "other"
     theirs = AutoTokenizer.from_pretrained(tmp_path)
     assert tokenizer.encode("The quick 😀") == theirs.encode("The quick 😀")
@@ -132,6 +132,25 @@ def test_directories_that_are_not_tokenizers(tmp_path: Path) -> None:
     write_tiny_tokenizer(tmp_path)
     (tmp_path / "tokenizer_config.json").write_text("{")
     with pytest.raises(ModelLoadError, match=r"tokenizer_config\.json is not JSON"):
+        Tokenizer.from_directory(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"added_tokens_decoder": {"x": {"content": "<|a|>"}}},
+        {"added_tokens_decoder": [1]},
+        {"added_tokens_decoder": {"400": {}}},
+        {"eos_token": {}},
+        {"eos_token": True},
+        {"chat_template": [{"name": "default"}]},
+        {"chat_template": {"default": "x"}},
+    ],
+)
+def test_a_config_of_another_form_is_named(config: dict[str, Any], tmp_path: Path) -> None:
+    write_tiny_tokenizer(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelLoadError, match=r"tokenizer_config\.json is not that of a tokenizer"):
         Tokenizer.from_directory(tmp_path)
 
 

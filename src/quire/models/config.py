@@ -5,6 +5,7 @@ Knows nothing of tensors. Invariant: a ModelConfig describes a model that we com
 ignore was refused with words.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,8 @@ HF_ARCHITECTURES = {
     "Qwen2ForCausalLM": "qwen2",
     "Qwen3ForCausalLM": "qwen3",
 }
+MAX_COUNT = 1 << 24
+"""No size of a model comes near; memory for such a one is not asked for."""
 ROPE_TYPES = ("default", "linear", "llama3", "yarn")
 
 
@@ -74,7 +77,7 @@ def from_hf(
     ModelLoadError that begins with `where`.
     """
     fields = Fields(hf, where)
-    architecture = _architecture(hf, where)
+    architecture = _architecture(fields)
     _refuse_what_we_do_not_run(fields)
     hidden_size, num_heads = fields.count("hidden_size"), fields.count("num_attention_heads")
     num_layers = fields.count("num_hidden_layers")
@@ -95,7 +98,7 @@ def from_hf(
         windows=_windows(architecture, fields, num_layers),
         attention_bias=fields.flag("attention_bias"),
         mlp_bias=fields.flag("mlp_bias"),
-        eos_token_ids=_eos_token_ids(fields, Fields(generation or {}, where.replace("config", "generation_config"))),
+        eos_token_ids=eos_token_ids(fields, Fields(generation or {}, where.replace("config", "generation_config"))),
         dtype=dtype,
     )
 
@@ -128,18 +131,31 @@ class Fields:
 
     def count(self, name: str, default: int | None = None) -> int:
         value = self._typed(name, int, default)
-        if value < 1:
-            raise self._error(name, "1 or more")
+        if not 1 <= value <= MAX_COUNT:
+            raise self._error(name, f"1 to {MAX_COUNT}")
         return int(value)
 
     def number(self, name: str, default: float | None = None) -> float:
         return float(self._typed(name, (int, float), default))
+
+    def positive(self, name: str, default: float | None = None) -> float:
+        value = self.number(name, default)
+        if not 0 < value < math.inf:
+            raise self._error(name, "a number above 0")
+        return value
 
     def flag(self, name: str, default: bool = False) -> bool:
         return bool(self._typed(name, bool, default))
 
     def text(self, name: str, default: str) -> str:
         return str(self._typed(name, str, default))
+
+    def texts(self, name: str) -> list[str]:
+        """Empty where it is absent."""
+        value = self.values.get(name)
+        if value is not None and not (isinstance(value, list) and all(isinstance(text, str) for text in value)):
+            raise self._error(name, "a list of names")
+        return value or []
 
     def _typed(self, name: str, kind: type | tuple[type, ...], default: Any) -> Any:
         value = self.values.get(name)
@@ -155,14 +171,16 @@ class Fields:
         return ModelLoadError(f"{self.where}: {name} is {shown(self.values.get(name))}; expected {expected}.")
 
 
-def _architecture(hf: Mapping[str, Any], where: str) -> str:
-    named = hf.get("architectures") or []
+def _architecture(fields: Fields) -> str:
+    named = fields.texts("architectures")
     for name in named:
         if name in HF_ARCHITECTURES:
             return HF_ARCHITECTURES[name]
-    given = ", ".join(map(str, named)) or f"none (model_type {hf.get('model_type')!r})"
-    near = suggest(str(named[0]), HF_ARCHITECTURES) if named else ""
-    raise ModelLoadError(f"{where}: the architecture is {given}; supported: {', '.join(HF_ARCHITECTURES)}.{near}")
+    given = ", ".join(named) or f"none (model_type {fields.values.get('model_type')!r})"
+    near = suggest(named[0], HF_ARCHITECTURES) if named else ""
+    raise ModelLoadError(
+        f"{fields.where}: the architecture is {given}; supported: {', '.join(HF_ARCHITECTURES)}.{near}"
+    )
 
 
 def _refuse_what_we_do_not_run(fields: Fields) -> None:
@@ -190,31 +208,30 @@ def _rope(hf: Mapping[str, Any], max_model_len: int, where: str) -> RopeConfig:
         raise ModelLoadError(
             f"{where}: partial_rotary_factor is {fields.number('partial_rotary_factor')}; supported: 1."
         )
-    original_max_len = hf.get("original_max_position_embeddings") or fields.number(
-        "original_max_position_embeddings", max_model_len
-    )
-    return RopeConfig(fields.number("rope_theta", 10_000.0), _scaling(kind, fields, original_max_len, max_model_len))
+    outer, name = Fields(hf, where), "original_max_position_embeddings"
+    original_max_len = (outer if outer.has(name) else fields).positive(name, max_model_len)
+    return RopeConfig(fields.positive("rope_theta", 10_000.0), _scaling(kind, fields, original_max_len, max_model_len))
 
 
 def _scaling(kind: str, fields: Fields, original_max_len: float, max_model_len: int) -> RopeScaling | None:
     match kind:
         case "linear":
-            return LinearScaling(fields.number("factor"))
+            return LinearScaling(fields.positive("factor"))
         case "llama3":
             return Llama3Scaling(
-                factor=fields.number("factor"),
-                low_freq_factor=fields.number("low_freq_factor"),
-                high_freq_factor=fields.number("high_freq_factor"),
+                factor=fields.positive("factor"),
+                low_freq_factor=fields.positive("low_freq_factor"),
+                high_freq_factor=fields.positive("high_freq_factor"),
                 original_max_len=original_max_len,
             )
         case "yarn":
-            factor = fields.number("factor", max_model_len / original_max_len)
+            factor = fields.positive("factor", max_model_len / original_max_len)
             return YarnScaling(
                 factor=factor,
                 original_max_len=original_max_len,
-                beta_fast=fields.number("beta_fast", 32),
-                beta_slow=fields.number("beta_slow", 1),
-                magnitude=fields.number("attention_factor", _yarn_magnitude(fields, factor)),
+                beta_fast=fields.positive("beta_fast", 32),
+                beta_slow=fields.positive("beta_slow", 1),
+                magnitude=fields.positive("attention_factor", _yarn_magnitude(fields, factor)),
                 truncate=fields.flag("truncate", True),
             )
     return None
@@ -248,8 +265,8 @@ def _windows(architecture: str, fields: Fields, num_layers: int) -> tuple[int | 
     return tuple(width if kind == "sliding_attention" else None for kind in kinds)
 
 
-def _eos_token_ids(*configs: Fields) -> tuple[int, ...]:
-    """The ids of all configs, in order, each once."""
+def eos_token_ids(*configs: Fields) -> tuple[int, ...]:
+    """The ids that end a text by any of the configs, in order, each once."""
     found: dict[int, None] = {}
     for config in configs:
         given = config.values.get("eos_token_id")

@@ -3,6 +3,7 @@ safetensors, or one GGUF file. Pickled weights and code are never asked for.
 """
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from quire.errors import ModelLoadError
@@ -13,12 +14,7 @@ SMALL_FILES = (
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
     "chat_template.jinja",
-    "chat_template.json",
     "modules.json",
     "*_Pooling/config.json",
     "config_sentence_transformers.json",
@@ -32,10 +28,11 @@ _HUB_GGUF = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)/(?P<file>[\w./-]+\.gguf)")
 def local_path(path_or_id: str | Path, revision: str | None = None) -> Path:
     """The directory or file that `path_or_id` names, fetched first if it is a hub id (`org/name`, or
     `org/name/file.gguf`). Raises ModelLoadError where there is no such thing."""
-    path = Path(path_or_id).expanduser()
-    if path.exists():
-        return path
     name = str(path_or_id)
+    with suppress(OSError, RuntimeError):  # a name that no path can have, or a home that nobody has
+        path = Path(path_or_id).expanduser()
+        if path.exists():
+            return path
     if not isinstance(path_or_id, Path) and not name.startswith((".", "~")):
         if match := _HUB_GGUF.fullmatch(name):
             return _fetch(match["repo"], revision, [match["file"]]) / match["file"]
@@ -59,6 +56,5 @@ def _fetch(repo: str, revision: str | None, names: list[str]) -> Path:
         return Path(snapshot_download(repo, revision=revision, allow_patterns=names))
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         at = f" at revision {revision}" if revision else ""
-        raise ModelLoadError(
-            f"{repo} is no local path, and the hub gave no model{at} of that name: {str(error).strip().splitlines()[0]}"
-        ) from error
+        why = str(error).strip().partition("\n")[0]
+        raise ModelLoadError(f"{repo} is no local path, and the hub gave no model{at} of that name: {why}") from error

@@ -9,6 +9,7 @@ import math
 import re
 from dataclasses import replace
 from functools import partial
+from types import NoneType
 from typing import Any
 
 import gguf
@@ -92,7 +93,7 @@ def from_gguf(file: GgufFile, *, dtype: torch.dtype = torch.float32) -> ModelCon
         windows=(fields.count("attention.sliding_window", 0) or None,) * num_layers,
         attention_bias="blk.0.attn_output.bias" in file.tensors,
         mlp_bias="blk.0.ffn_down.bias" in file.tensors,
-        eos_token_ids=_eos_token_ids(file),
+        eos_token_ids=eos_token_ids(file),
         dtype=dtype,
     )
 
@@ -156,9 +157,16 @@ def _scaling(file: GgufFile, fields: _Fields) -> RopeScaling | None:
     )
 
 
-def _eos_token_ids(file: GgufFile) -> tuple[int, ...]:
-    ids = (file.metadata.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot"))
-    return tuple(dict.fromkeys(token_id for token_id in ids if token_id is not None))
+def eos_token_ids(file: GgufFile) -> tuple[int, ...]:
+    """The ids that end a text, a turn or a message, each once."""
+    found: dict[int, None] = {}
+    for name in ("eos", "eot", "eom"):
+        token_id = file.metadata.get(f"tokenizer.ggml.{name}_token_id")
+        if type(token_id) not in (int, NoneType):
+            raise ModelLoadError(f"{file.path}: tokenizer.ggml.{name}_token_id is {shown(token_id)}; expected an id.")
+        if token_id is not None:
+            found[token_id] = None
+    return tuple(found)
 
 
 class GgufCheckpoint:

@@ -207,7 +207,7 @@ def shard_names(index_path: Path) -> list[str]:
     """The files that an index names, each once."""
     try:
         names = set(json.loads(index_path.read_bytes())["weight_map"].values())
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelLoadError(f"{index_path} is not an index of safetensors shards ({error!r}).") from error
     for name in names:
         if not isinstance(name, str) or Path(name).name != name:

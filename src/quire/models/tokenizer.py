@@ -11,13 +11,16 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from tokenizers import AddedToken, Encoding
 from tokenizers import Tokenizer as Backend
 
 from quire.errors import InvalidRequestError, ModelLoadError, shown
+from quire.models.config import Fields, eos_token_ids
 from quire.models.gguf import GgufFile, open_gguf
+from quire.models.loading import read_json_object
 from quire.models.text.chat_template import ChatTemplate, compile_template
 from quire.models.text.gguf_tokenizer import read_gguf
 from quire.models.text.incremental_decoder import IncrementalDecoder
@@ -62,12 +65,16 @@ class Tokenizer:
         except Exception as error:  # the library raises bare Exception
             raise ModelLoadError(f"{file} is not a tokenizer: {error}") from error
         config = _read_json(path / "tokenizer_config.json")
-        _add_missing_tokens(backend, config.get("added_tokens_decoder") or {})
-        named = {n: _content(config[n]) for n in _NAMED_TOKENS if config.get(n) is not None}
+        try:
+            _add_missing_tokens(backend, config.get("added_tokens_decoder") or {})
+            named = {n: _content(config[n]) for n in _NAMED_TOKENS if config.get(n) is not None}
+            template = _chat_template(path, config)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ModelLoadError(f"{path / 'tokenizer_config.json'} is not that of a tokenizer ({error!r}).") from error
         return cls(
             backend,
             eos_token_ids=_eos_token_ids(path, backend, named),
-            chat_template=_chat_template(path, config),
+            chat_template=template,
             named_tokens=named,
         )
 
@@ -259,15 +266,7 @@ def _never_prepend(form: dict[str, Any]) -> bool:
 
 
 def _read_json(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        return {}
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelLoadError(f"{file} is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ModelLoadError(f"{file} holds a {type(content).__name__}; expected an object.")
-    return content
+    return read_json_object(file) if file.is_file() else {}
 
 
 def _content(token: str | Mapping[str, Any]) -> str:
@@ -289,10 +288,9 @@ def _add_missing_tokens(backend: Backend, listed: Mapping[str, Mapping[str, Any]
 
 
 def _eos_token_ids(path: Path, backend: Backend, named: Mapping[str, str]) -> set[int]:
-    """All ids that end a text: the tokenizer's, and the generation config's or else the model config's."""
-    configs = (_read_json(path / name) for name in ("generation_config.json", "config.json"))
-    listed: Any = next((config["eos_token_id"] for config in configs if config.get("eos_token_id") is not None), [])
-    ids = set(listed if isinstance(listed, list) else [listed])
+    """All ids that end a text: the tokenizer's, and those of the model's configs."""
+    files = (path / name for name in ("config.json", "generation_config.json"))
+    ids = {*eos_token_ids(*(Fields(_read_json(file), str(file)) for file in files))}
     own = backend.token_to_id(named["eos_token"]) if "eos_token" in named else None
     return ids if own is None else ids | {own}
 
@@ -306,4 +304,6 @@ def _chat_template(path: Path, config: Mapping[str, Any]) -> str | None:
     if isinstance(template, list):
         named = {entry["name"]: entry["template"] for entry in template}
         template = named.get("default", next(iter(named.values()), None))
+    if not isinstance(template, (str, NoneType)):
+        raise TypeError(f"chat_template is {shown(template)}")
     return template

@@ -105,6 +105,9 @@ def test_what_is_not_supported_is_refused_by_name(tmp_path: Path) -> None:
     config.write_text(original.replace('"BertModel"', '"T5Model"'))
     with pytest.raises(ModelLoadError, match="T5"):
         load_encoder(tmp_path)
+    config.write_text(original.replace('"BertModel"', "5"))
+    with pytest.raises(ModelLoadError, match=r"architectures is \[5\]; expected a list of names"):
+        load_encoder(tmp_path)
     config.write_text(original)
     with pytest.raises(ConfigError, match="dtype is 'int3'"):
         load_encoder(tmp_path, dtype="int3")

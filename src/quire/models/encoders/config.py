@@ -68,14 +68,14 @@ class EncoderConfig:
         return self.hidden_size // self.num_heads
 
 
-def is_encoder(hf: Mapping[str, Any]) -> bool:
+def is_encoder(hf: Mapping[str, Any], where: str = "config.json") -> bool:
     """Whether `from_hf` is for this config.json."""
-    return _stem(hf) in FAMILIES
+    return _stem(hf, where) in FAMILIES
 
 
 def from_hf(hf: Mapping[str, Any], *, dtype: torch.dtype, where: str = "config.json") -> EncoderConfig:
     """The encoder that a config.json describes. Raises ModelLoadError that begins with `where`."""
-    stem = _stem(hf)
+    stem = _stem(hf, where)
     if stem not in FAMILIES:
         given = shown(hf.get("architectures") or hf.get("model_type"))
         raise ModelLoadError(f"{where}: the architecture is {given}; encoders that run: {', '.join(FAMILIES)}.")
@@ -103,10 +103,10 @@ def from_hf(hf: Mapping[str, Any], *, dtype: torch.dtype, where: str = "config.j
     )
 
 
-def _stem(hf: Mapping[str, Any]) -> str:
+def _stem(hf: Mapping[str, Any], where: str) -> str:
     """`Bert` of BertModel, BertForSequenceClassification and so on."""
-    named = hf.get("architectures") or []
-    name = str(named[0]) if named else _MODEL_TYPES.get(str(hf.get("model_type")), "")
+    named = Fields(hf, where).texts("architectures")
+    name = named[0] if named else _MODEL_TYPES.get(str(hf.get("model_type")), "")
     return name.removesuffix("Model").partition("For")[0]
 
 
@@ -138,5 +138,8 @@ def _refuse_what_we_do_not_run(fields: Fields) -> None:
 def _labels(fields: Fields) -> tuple[str, ...]:
     named = fields.values.get("id2label")
     if isinstance(named, Mapping) and named:
-        return tuple(str(named[key]) for key in sorted(named, key=int))
+        try:
+            return tuple(str(named[key]) for key in sorted(named, key=int))
+        except ValueError as error:
+            raise ModelLoadError(f"{fields.where}: id2label is {shown(named)}; expected names by number.") from error
     return tuple(f"LABEL_{i}" for i in range(fields.count("num_labels", 2)))

@@ -59,7 +59,7 @@ def load_encoder(
     quantization that there is not."""
     path, hf, checkpoint = _open(path_or_id, revision)
     where, fingerprint = str(path / "config.json"), _fingerprint(checkpoint)
-    if is_encoder(hf):
+    if is_encoder(hf, where):
         config = from_hf(hf, dtype=_dtype(dtype), where=where)
         encoder = EncoderModel(config)
         _fill(encoder, EncoderCheckpoint(checkpoint, config.family, ("encoder.",)), quantization, dtype)
@@ -106,7 +106,7 @@ def _dtype(name: str) -> torch.dtype:
 
 def _with_head(hf: dict[str, Any]) -> dict[str, Any]:
     """A config that names the bare model, as one that names the model with its head."""
-    named = [str(name) for name in hf.get("architectures") or []]
+    named = hf.get("architectures") or []  # `is_encoder` has found it to be names
     return {
         **hf,
         "architectures": [

@@ -16,6 +16,7 @@ from tokenizers import Tokenizer as Backend
 
 from quire.errors import ModelLoadError, suggest
 from quire.models.gguf import GgufFile, metadata_value
+from quire.models.llama_cpp import eos_token_ids
 
 _CONTRACTION = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _PUNCTUATION_AND_SPACE = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -53,11 +54,8 @@ def read_gguf(reader: GgufFile) -> GGUFVocabulary:
     _add_special_tokens(backend, reader, tokens)
     named = {name: tokens[i] for name, i in _named_ids(reader).items()}
     _add_post_processor(backend, reader, named, is_sentencepiece=kind == "llama")
-    ends = ("eos", "eot", "eom")
-    eos = (metadata_value(reader, f"tokenizer.ggml.{end}_token_id") for end in ends)
-    return GGUFVocabulary(
-        backend, frozenset(i for i in eos if i is not None), metadata_value(reader, "tokenizer.chat_template"), named
-    )
+    ends = frozenset(eos_token_ids(reader))
+    return GGUFVocabulary(backend, ends, metadata_value(reader, "tokenizer.chat_template"), named)
 
 
 def _byte_level(reader: GgufFile, tokens: list[str]) -> Backend:
