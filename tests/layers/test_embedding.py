@@ -30,6 +30,7 @@ def test_every_token_is_found_on_one_rank():
 def test_a_token_outside_the_vocabulary_is_an_error():
     with pytest.raises(IndexError):
         embedding(SingleGroup())(torch.tensor([7]))
+    assert not torch.cat([embedding(Rank(rank, 2))(torch.tensor([-1, 7, 8])) for rank in range(2)]).any()
 
 
 def test_logits_cover_the_vocabulary_and_no_more():

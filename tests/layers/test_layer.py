@@ -25,6 +25,8 @@ def test_a_part_is_one_object_however_it_is_found_and_replaced() -> None:
     assert outer.inner is outer._modules["inner"]
     assert outer.inner.weight is outer.inner._parameters["weight"] is replaced
     assert [name for name, _ in outer.named_parameters()] == ["inner.weight"]
+    outer.inner.weight = None
+    assert outer.inner.weight is outer.inner._parameters["weight"] is None
 
 
 def test_hooks_are_refused() -> None:

@@ -12,7 +12,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from quire.errors import ConfigError
-from quire.observability.trace import UNTRACED, open_traces
+from quire.observability.trace import UNTRACED, _exporter, open_traces
 
 
 class Collector(HTTPServer):
@@ -109,10 +109,19 @@ def test_what_is_not_sampled_is_not_followed(collector: Collector, monkeypatch: 
     assert [span.name for span in collector.spans] == ["b"]
 
 
-@pytest.mark.parametrize("endpoint", ["localhost:4317", "ftp://x", "http://", "collector"])
+@pytest.mark.parametrize(
+    "endpoint", ["localhost:4317", "ftp://x", "http://", "collector", "http://x:99999", "http://[x"]
+)
 def test_an_endpoint_that_is_none_is_refused(endpoint: str) -> None:
     with pytest.raises(ConfigError, match=r"otlp_traces_endpoint is .*; allowed: http://HOST:4317"):
         open_traces(endpoint)
+
+
+def test_an_address_without_a_scheme_is_that_of_grpc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4317")
+    assert type(_exporter("localhost:4317", is_given=False)).__module__.startswith(
+        "opentelemetry.exporter.otlp.proto.grpc"
+    )
 
 
 def test_a_protocol_nobody_speaks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

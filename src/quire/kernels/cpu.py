@@ -207,7 +207,7 @@ def paged_attention(
     _check_heads("q", q_THE, q_THE.dtype, tokens, num_heads, head_dim)
     cache = _cache_fields(k_cache_NKBE, v_cache_NKBE, q_THE.dtype, num_kv_heads, head_dim)
     num_sequences, table_width = attn.block_tables.shape
-    check_index("block_tables", attn.block_tables, torch.int32, num_sequences)
+    check_index("block_tables", attn.block_tables, torch.int32, num_sequences, table_width)
     check_index("context_lens", attn.context_lens, torch.int32, num_sequences)
     check_index("query_starts", attn.query_starts, torch.int32, num_sequences + 1)
     if num_heads % num_kv_heads:
@@ -250,9 +250,7 @@ def copy_blocks(kv_NL2KBE: Tensor, pairs_C2: Tensor) -> None:
     """Copies whole blocks, all layers at once: pairs of (from, to). No block may be both read and written."""
     if not kv_NL2KBE.is_contiguous():
         raise ValueError(f"kv is {shown(kv_NL2KBE)}; it must be contiguous.")
-    if pairs_C2.dim() != 2 or pairs_C2.shape[1] != 2:
-        raise ValueError(f"pairs is {shown(pairs_C2)}; it must be int64 [pairs, 2].")
-    check_index("pairs", pairs_C2, torch.int64, len(pairs_C2))
+    check_index("pairs", pairs_C2, torch.int64, len(pairs_C2), 2)
     block_bytes = kv_NL2KBE.stride(0) * kv_NL2KBE.element_size()
     _native.copy_blocks(kv_NL2KBE.data_ptr(), block_bytes, pairs_C2.data_ptr(), len(pairs_C2))
 
@@ -338,9 +336,9 @@ def _check_angles(positions: Tensor, cos_sin: Tensor, tokens: int, head_dim: int
         raise ValueError(f"head_dim is {head_dim}; rotation pairs the halves of a head, so it must be even.")
 
 
-def check_index(name: str, x: Tensor, dtype: torch.dtype, length: int) -> None:
-    if x.dtype is not dtype or x.shape[0] != length or not x.is_contiguous():
-        raise ValueError(f"{name} is {shown(x)}; it must be {dtype}, contiguous, {length} long.")
+def check_index(name: str, x: Tensor, dtype: torch.dtype, *shape: int) -> None:
+    if x.dtype is not dtype or x.shape != shape or not x.is_contiguous():
+        raise ValueError(f"{name} is {shown(x)}; it must be {dtype} {list(shape)}, contiguous.")
 
 
 def _allowed_dtypes() -> str:

@@ -12,7 +12,8 @@ from quire.parallel.group import Group
 
 
 class VocabParallelEmbedding(Layer):
-    """Token ids to their vectors. An id outside the vocabulary is an IndexError on one rank."""
+    """Token ids to their vectors. An id outside the vocabulary is an IndexError in a group of one; no rank of several
+    has it, and its vector is zeros."""
 
     def __init__(self, vocab_size: int, hidden_size: int, *, dtype: torch.dtype, group: Group) -> None:
         super().__init__()

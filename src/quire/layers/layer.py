@@ -18,7 +18,7 @@ class Layer(nn.Module):
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
-        if isinstance(value, (nn.Module, nn.Parameter)):
+        if isinstance(value, (nn.Module, nn.Parameter)) or name in self.__dict__:  # None in place of a part, too
             self.__dict__[name] = value
 
     def register_forward_hook(self, *_: Any, **__: Any) -> Any:

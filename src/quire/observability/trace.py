@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from quire.errors import ConfigError, shown
 
@@ -135,13 +135,13 @@ def _provider(place: str, *, is_given: bool) -> "TracerProvider":
 
 def _exporter(place: str, *, is_given: bool) -> Any:
     """Over gRPC, unless the variables or the address say HTTP. What the variables name, the exporter reads itself."""
-    url = urlsplit(place)
+    url = _address(place)
     if is_given and (url.scheme not in _SCHEMES or not url.netloc):
         raise ConfigError(
             f"otlp_traces_endpoint is {shown(place)}; allowed: http://HOST:4317 (gRPC), http://HOST:4318/v1/traces, or "
             "the same with https."
         )
-    is_http = url.port == _HTTP_PORT or bool(url.path.strip("/"))
+    is_http = bool(url.netloc) and (url.port == _HTTP_PORT or bool(url.path.strip("/")))
     named = next((os.environ[name] for name in _PROTOCOLS if os.environ.get(name)), None)
     protocol = named or ("http/protobuf" if is_http else "grpc")
     endpoint = url._replace(scheme=_SCHEMES[url.scheme]).geturl() if is_given else None
@@ -154,6 +154,16 @@ def _exporter(place: str, *, is_given: bool) -> Any:
 
         return HttpSpanExporter(endpoint=endpoint)
     raise ConfigError(f"{_PROTOCOLS[0]} is {shown(protocol)}; allowed: 'grpc', 'http/protobuf'.")
+
+
+def _address(place: str) -> SplitResult:
+    """Empty where it is none."""
+    try:
+        url = urlsplit(place)
+        _ = url.port  # it is looked at when it is asked for
+    except ValueError:
+        return urlsplit("")
+    return url
 
 
 def _known(facts: Mapping[str, Fact]) -> dict[str, Any]:

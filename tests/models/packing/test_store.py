@@ -105,6 +105,20 @@ def test_where_nothing_can_be_written_it_is_memory(tmp_path: Path, caplog: pytes
     assert "packed weights cannot be kept in" in caplog.text
 
 
+def test_a_place_that_cannot_be_taken_costs_the_file_and_not_the_model(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = open_store(LAYOUTS, tmp_path / "m.safetensors", KEY)
+    fill(store)
+    (tmp_path / "m.safetensors").mkdir()
+    store.commit()
+    store.close()
+    assert "packed weights cannot be kept in" in caplog.text
+    assert [file.name for file in tmp_path.iterdir()] == ["m.safetensors"]
+    name = next(iter(LAYOUTS))
+    assert all(tensor.numel() for tensor in store.tensors(name).values())
+
+
 def test_the_cache_is_where_the_user_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("QUIRE_CACHE", str(tmp_path))
     assert cache_directory() == tmp_path

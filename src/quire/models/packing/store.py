@@ -84,8 +84,12 @@ def open_store(layouts: Mapping[str, Layout], path: Path | None, fingerprint: by
     try:
         return _NewFile(path, layouts, fingerprint)
     except OSError as reason:
-        log.warning("packed weights cannot be kept in %s: %s", path.parent, reason.strerror)
+        _warn(path, reason)
         return MemoryStore(layouts)
+
+
+def _warn(path: Path, reason: OSError) -> None:
+    log.warning("packed weights cannot be kept in %s: %s", path.parent, reason.strerror)
 
 
 class MemoryStore:
@@ -168,7 +172,11 @@ class _NewFile:
         assert self._unfinished is not None, "committed twice"
         data = torch.frombuffer(self._map, dtype=torch.uint8, offset=len(self._header))
         self._map[: len(self._header)] = self._header_with(f"{checksum(data):016x}")
-        self._unfinished.replace(self._path)
+        try:
+            self._unfinished.replace(self._path)
+        except OSError as reason:  # this process has its matrices all the same
+            _warn(self._path, reason)
+            self.close()
         self._unfinished = None
 
     def close(self) -> None:
@@ -208,6 +216,6 @@ def _reserve(file: int, num_bytes: int) -> None:
 def _remove_abandoned(directory: Path) -> None:
     """What processes left that were killed while they packed."""
     for file in directory.glob(f"{_UNFINISHED}*"):
-        with suppress(FileNotFoundError):  # another process has removed it, or has finished it just now
+        with suppress(OSError):  # another process has removed or finished it just now, or it is another user's
             if time.time() - file.stat().st_mtime > _ABANDONED_AFTER_S:
                 file.unlink()

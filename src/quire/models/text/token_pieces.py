@@ -31,9 +31,7 @@ def decoder_maker(backend: Backend, vocab_size: int, *, skip_special_tokens: boo
         return partial(ByteLevelDecoder, [_byte_level_piece(token) for token in tokens])
     if kinds == ["Metaspace"]:
         return _metaspace(steps[0], tokens)
-    if kinds in (["Replace", "ByteFallback", "Fuse"], ["Replace", "ByteFallback", "Fuse", "Strip"]) and _is_plain(
-        steps
-    ):
+    if kinds in (_BYTE_FALLBACK, [*_BYTE_FALLBACK, "Strip"]) and _is_plain(steps):
         return _byte_fallback(steps, tokens)
     return lambda: WindowDecoder(lambda ids: backend.decode(list(ids), skip_special_tokens=skip_special_tokens))
 
