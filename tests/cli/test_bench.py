@@ -79,6 +79,16 @@ def test_a_file_that_cannot_be_compared_with_is_refused_before_anything_runs(tmp
         run(compare_path=tmp_path / "none.json")
 
 
+@pytest.mark.parametrize("flag", ["--json", "--csv", "--plot"])
+def test_a_place_that_cannot_be_written_is_refused_before_anything_runs(tmp_path: Path, flag: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    benchmark = Counting("counting", "tests", "Counts.", ())
+    result = CliRunner().invoke(bench_app(benchmark), [flag, str(tmp_path / "file" / "x")])
+    assert isinstance(result.exception, ConfigError)
+    assert "x cannot be written: " in str(result.exception)
+    assert "count" not in result.output
+
+
 def test_a_benchmark_takes_its_sizes_and_the_common_flags(tmp_path: Path) -> None:
     received: dict[str, object] = {}
 

@@ -16,6 +16,7 @@ from quire.bench.registry import Benchmark, Parameter
 from quire.cli.datasets import download
 from quire.cli.flags import option_parameter, with_parameters
 from quire.cli.help import GroupedCommand, WholeGroup
+from quire.cli.writing import make_folder, make_room, writing
 from quire.errors import ConfigError, shown
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ def run_benchmark(
 
     if plot_dir is not None:
         plots.check_installed()
+    make_room(json_path, csv_path)
+    make_folder(plot_dir)
     earlier = _load(compare_path, "--compare") if compare_path else None
     cases = benchmark.cases(arguments)
     results = measure(
@@ -125,6 +128,8 @@ def show(
 ) -> None:
     report = _load(path, "FILE")
     earlier = _load(compare_path, "--compare") if compare_path else None
+    make_room(csv_path)
+    make_folder(plot_dir)
     if plot_dir is not None:
         from quire.bench import plots
 
@@ -176,6 +181,7 @@ def _run_all(
     """Goes on where one fails, and says so at the end."""
     from quire.bench.suite import SUITE, run_suite
 
+    make_folder(out)
     failed = run_suite(SUITE, out)
     if failed:
         print(f"error: {len(failed)} of {len(SUITE)} benchmarks failed; by itself each says why:", file=sys.stderr)
@@ -231,5 +237,5 @@ def _load(path: Path, given_as: str) -> "Report":
 
 
 def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    with writing(path):
+        path.write_text(text)

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from quire.cli.writing import make_folder
+
 
 def download(
     name: Annotated[str, typer.Argument(help="Which; without one, all there are are listed.")] = "",
@@ -28,6 +30,7 @@ def download(
             print(f"{known.name:18} {known.num_bytes / 1e6:9,.1f} MB  md5 {known.md5}  {known.url(mirror)}")
         return
     wanted = published(name)
+    make_folder(into)
     print(f"{wanted.url(mirror)}: {wanted.num_bytes / 1e6:,.1f} MB, md5 {wanted.md5}")
     columns = (TextColumn(wanted.name), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     console = Console(stderr=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from quire.cli.help import WholeGroup
+from quire.cli.writing import writing
 from quire.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,12 +48,14 @@ def diagram(
     """Draw the rooms, who uses whom, the core structures and what they cost."""
     from quire.report.architecture import diagram as drawing
 
-    drawing.draw(_house(contract), output)
+    house = _house(contract)
+    with writing(output):
+        drawing.draw(house, output)
     print(output)
 
 
 def _document(kind: str, default: Path, help_line: str) -> None:
-    def write(
+    def command(
         output: Annotated[Path, typer.Option(help="Where to.")] = default,
         results: Results = RESULTS,
         author: Author = "The authors of Quire",
@@ -62,11 +65,13 @@ def _document(kind: str, default: Path, help_line: str) -> None:
     ) -> None:
         from quire.report.documents import paper, slides
 
-        writing = {"paper": paper.write, "slides": slides.write}[kind]
-        writing(_evidence(results), _house(contract), output, _byline(author, institution, date))
+        write = {"paper": paper.write, "slides": slides.write}[kind]
+        evidence, house = _evidence(results), _house(contract)
+        with writing(output):
+            write(evidence, house, output, _byline(author, institution, date))
         print(output)
 
-    app.command(kind, help=help_line)(write)
+    app.command(kind, help=help_line)(command)
 
 
 _document("paper", AUDIT / "paper.docx", "Write an APA paper (Word) of the design and of the results in a folder.")
@@ -114,7 +119,8 @@ def _put(table: str, into: Path | None, name: str) -> None:
     if into is None:
         print(table)
     else:
-        put_between_marks(into, table, name)
+        with writing(into):
+            put_between_marks(into, table, name)
 
 
 def _evidence(folder: Path) -> "Evidence":
