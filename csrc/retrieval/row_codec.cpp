@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 namespace quire::retrieval {
 namespace {
@@ -45,7 +46,8 @@ float int8_scale(const float* vector, int dim) {
 
 // Encodes into `codes` and gives the sum of the signed codes.
 int32_t encode_int8(const float* vector, int dim, float scale, uint8_t* codes) {
-  const float inverse = scale > 0 ? 1 / scale : 0;
+  // Of a vector so short that its scale has no finite inverse, the codes are zeros.
+  const float inverse = scale >= std::numeric_limits<float>::min() ? 1 / scale : 0;
   int32_t sum = 0;
   for (int i = 0; i < dim; ++i) {
     const auto code = static_cast<int32_t>(std::nearbyint(vector[i] * inverse));

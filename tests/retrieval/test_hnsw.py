@@ -138,6 +138,18 @@ def test_equal_vectors_are_all_found() -> None:
     assert (found == 0).all()
 
 
+@pytest.mark.parametrize("dtype", ["f32", "bf16", "int8"])
+def test_vectors_shorter_than_any_normal_number_are_found(dtype) -> None:
+    """In int8 their scale would have no finite inverse."""
+    index = HNSW(DIM, "l2", dtype=dtype)
+    index.add(np.vstack([VECTORS[:3] * np.float32(1e-42), VECTORS[3:5]]))
+    index.check_invariants()
+    ids, found = index.search(np.zeros(DIM, np.float32), 5)
+    assert set(ids[:3]) == {0, 1, 2}
+    assert (found[:3] == 0).all()
+    assert (found[3:] > 1).all()
+
+
 def test_an_empty_index_answers_with_nothing() -> None:
     index = HNSW(DIM)
     index.check_invariants()
