@@ -19,7 +19,7 @@ from quire.engine.graphs import DecodeGraphs
 from quire.engine.sampler import Sampler, SamplerOutput, TokenLogprobs, prompt_logprobs
 from quire.kernels import copy_blocks
 from quire.layers.attention import AttentionInput
-from quire.memory.buffers import release_pages, trim_heap
+from quire.memory.buffers import prefer_huge_pages, release_pages, trim_heap
 from quire.memory.device import set_threads
 from quire.scheduling.scheduler import ScheduledBatch
 from quire.sequence import Sequence
@@ -50,6 +50,7 @@ class ModelExecutor:
     """A model and its KV cache `[N, L, 2, K, B, E]`. `captures`: decode steps are recorded and replayed."""
 
     def __init__(self, model: Model, kv: Tensor, *, num_threads: int, captures: bool = False) -> None:
+        prefer_huge_pages(kv.data_ptr(), kv.nbytes)
         self._model = model
         self._kv = kv
         self._graphs = DecodeGraphs(model, kv) if captures else None
@@ -62,7 +63,7 @@ class ModelExecutor:
         if len(moves):
             copy_blocks(self._kv, torch.from_numpy(moves))
         surplus = self._kv[num_blocks:]
-        release_pages(surplus.data_ptr(), surplus.numel() * surplus.itemsize)
+        release_pages(surplus.data_ptr(), surplus.nbytes)
 
     def close(self) -> None:
         """Gives the weights and the cache back; nothing can be executed after it."""

@@ -1,29 +1,46 @@
-"""Gives the memory of a buffer back to the system while the buffer stays where it is.
+"""Tells the system which memory of a buffer it may take back, and which should lie on huge pages.
 
 Knows addresses and nothing of what lies there. What was given back costs nothing until it is written again, and reads
-as zeros (in private anonymous memory, which is what numpy and torch allocate large arrays from).
+as zeros (in private anonymous memory, which is what numpy and torch allocate large arrays from). All of it is advice
+to Linux; elsewhere it does nothing.
 """
 
 import ctypes
+import errno
 import mmap
 import sys
 
-from quire.errors import QuireError
+HUGE_PAGE = 2 << 20
 
 
 def release_pages(address: int, num_bytes: int) -> int:
     """Gives back the whole pages of memory inside the range, and returns how many bytes that were.
 
-    0 where the range holds no whole page, and on systems that only take advice and may not follow it (all but Linux).
     REQUIRES: nothing in the range is wanted any more.
     """
-    first = -(-address // mmap.PAGESIZE) * mmap.PAGESIZE
-    end = (address + num_bytes) // mmap.PAGESIZE * mmap.PAGESIZE
+    return _advise(address, num_bytes, mmap.PAGESIZE, "MADV_DONTNEED")
+
+
+def prefer_huge_pages(address: int, num_bytes: int) -> int:
+    """Asks that what is written from now on lies on huge pages, where the range holds whole ones, and returns how many
+    bytes that may be. Whoever reads all over a large buffer waits for the addresses of its pages else."""
+    try:
+        return _advise(address, num_bytes, HUGE_PAGE, "MADV_HUGEPAGE")
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # a kernel without them
+            return 0
+        raise
+
+
+def _advise(address: int, num_bytes: int, grain: int, advice: str) -> int:
+    first = -(-address // grain) * grain
+    end = (address + num_bytes) // grain * grain
     if end <= first or not sys.platform.startswith("linux"):
         return 0
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.madvise(ctypes.c_void_p(first), ctypes.c_size_t(end - first), mmap.MADV_DONTNEED) != 0:
-        raise QuireError(f"madvise of {end - first} bytes at {first:#x} failed with errno {ctypes.get_errno()}.")
+    if libc.madvise(ctypes.c_void_p(first), ctypes.c_size_t(end - first), getattr(mmap, advice)) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{advice} of {end - first} bytes at {first:#x}: {errno.errorcode.get(code, code)}")
     return end - first
 
 
