@@ -11,7 +11,8 @@ namespace quire {
 
 int64_t attention_scratch_bytes(int64_t max_rows, int64_t head_dim) {
   const int64_t width = (head_dim + kPanelColumns - 1) / kPanelColumns * kPanelColumns;
-  const int64_t per_row = 2 * width + 2 * kKeyPanel + 3;
+  // A packed query takes two widths at most, its sums one.
+  const int64_t per_row = 3 * width + 2 * kKeyPanel + 3;
   constexpr int64_t kPieces = 8, kAlignment = 64;
   return (max_rows * per_row + kKeyPanel * (head_dim + width)) * sizeof(float) + kPieces * kAlignment;
 }

@@ -59,11 +59,11 @@ class TileWalk {
       find_rows(key, args_.cache.v, args_.cache.v_block_stride, values);
       const int64_t first_row = first_row_that_sees(key);
       keys.read_scales(dim_);
-      score(first_row, keys, values);
+      score(key, first_row, keys, values);
       values.read_scales(dim_);
       for (int64_t r = first_row; r < rows_; ++r) advance_softmax(r, key, keys, values);
       find_rows(key + kKeyPanel, args_.cache.k, args_.cache.k_block_stride, keys);
-      add_weighted(first_row, values, keys);
+      add_weighted(key, first_row, values, keys);
     }
   }
 
@@ -105,30 +105,32 @@ class TileWalk {
   void find_rows(int64_t key, const std::byte* cache, int64_t block_stride, CacheRows<C>& rows) const {
     const int64_t size = args_.cache.block_size, row_bytes = args_.cache.row_bytes();
     rows.count = std::clamp<int64_t>(tile_.to - key, 0, kKeyPanel);
-    for (int64_t j = 0; j < rows.count;) {
-      const int64_t offset = (key + j) % size, end = std::min(rows.count, j + size - offset);
-      const std::byte* block = cache + tile_.blocks[(key + j) / size] * block_stride;
-      const std::byte* row = block + (kv_head_ * size + offset) * row_bytes;
-      for (; j < end; ++j, row += row_bytes) rows.row[j] = reinterpret_cast<const C*>(row);
+    const int32_t* block = tile_.blocks + key / size;
+    for (int64_t j = 0, offset = key % size; j < rows.count; offset = 0, ++block) {
+      const std::byte* row = cache + *block * block_stride + (kv_head_ * size + offset) * row_bytes;
+      for (const int64_t end = std::min(rows.count, j + size - offset); j < end; ++j, row += row_bytes) {
+        rows.row[j] = reinterpret_cast<const C*>(row);
+      }
     }
+    if (rows.count > 0) std::fill(rows.row + rows.count, rows.row + kKeyPanel, rows.row[rows.count - 1]);
   }
 
-  void score(int64_t first_row, const CacheRows<C>& keys, const CacheRows<C>& next) {
+  void score(int64_t key, int64_t first_row, const CacheRows<C>& keys, const CacheRows<C>& next) {
     if (rows_ <= kUnpackedRows) {
       with_head_dim(dim_, [&](auto dim) { Packing::score_keys(q_, rows_, keys, next, dim, scores_); });
     } else {
       with_head_dim(dim_, [&](auto dim) { Packing::pack_keys(keys, next, dim, k_panel_); });
-      multiply_keys(first_row);
+      multiply_keys(key, first_row);
     }
   }
 
-  void add_weighted(int64_t first_row, const CacheRows<C>& values, const CacheRows<C>& next) {
+  void add_weighted(int64_t key, int64_t first_row, const CacheRows<C>& values, const CacheRows<C>& next) {
     if (rows_ <= kUnpackedRows) {
       with_head_dim(
           dim_, [&](auto dim) { Packing::add_values(weights_, shrink_, rows_, values, next, dim, out_, out_width_); });
     } else {
       with_head_dim(dim_, [&](auto dim) { Packing::pack_values(values, next, dim, v_panels_); });
-      multiply_values(first_row, (values.count + Ops::kDepth - 1) / Ops::kDepth);
+      multiply_values(key, first_row);
     }
   }
 
@@ -140,11 +142,19 @@ class TileWalk {
     return i * args_.group();
   }
 
-  void multiply_keys(int64_t first_row) {
+  // How many keys of the panel from `key` on any of the rows [r, r + height) sees.
+  int64_t keys_seen(int64_t key, int64_t r, int64_t height) const {
+    int64_t end = 0;
+    for (int64_t i = r; i < r + height; ++i) end = std::max<int64_t>(end, queries_[i / args_.group()].position + 1);
+    return std::clamp<int64_t>(std::min(end, tile_.to) - key, 0, kKeyPanel);
+  }
+
+  void multiply_keys(int64_t key, int64_t first_row) {
     for_row_tiles<RegisterTile<I>::kRows>(rows_ - first_row, [&](auto height, int64_t offset) {
       constexpr int kVectors = RegisterTile<I>::kVectors, kWidth = V::kWidth;
       const int64_t r0 = first_row + offset;
-      for (int64_t column = 0; column < kKeyPanel; column += kVectors * kWidth) {
+      const int64_t seen = keys_seen(key, r0, height());
+      for (int64_t column = 0; column < seen; column += kVectors * kWidth) {
         typename Ops::Acc acc[height()][kVectors];
         for (auto& row : acc) std::fill_n(row, kVectors, V::zero());
         multiply_tile<Ops>(q_ + r0 * query_units_, query_units_, k_panel_ + column, steps_, acc);
@@ -192,11 +202,12 @@ class TileWalk {
   }
 
   // out = out * shrink + weights · V
-  void multiply_values(int64_t first_row, int64_t key_steps) {
+  void multiply_values(int64_t key, int64_t first_row) {
     constexpr int64_t kWeightSteps = kKeyPanel / Ops::kDepth;
     for_row_tiles<RegisterTile<I>::kRows>(rows_ - first_row, [&](auto height, int64_t offset) {
       constexpr int kVectors = RegisterTile<I>::kVectors, kWidth = V::kWidth;
       const int64_t r0 = first_row + offset;
+      const int64_t key_steps = (keys_seen(key, r0, height()) + Ops::kDepth - 1) / Ops::kDepth;
       for (int64_t column = 0; column < dim_; column += kVectors * kWidth) {
         typename Ops::Acc acc[height()][kVectors];
         float* out = out_ + r0 * out_width_ + column;

@@ -1,5 +1,5 @@
 #include "kernels/attention.inl.h"
-#include "kernels/simd_avx2.h"
+#include "kernels/attention_pack_avx2.h"
 
 namespace quire {
 

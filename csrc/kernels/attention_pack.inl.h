@@ -21,19 +21,19 @@ template <class C>
 struct CacheRows {
   static constexpr bool kHasScales = std::is_same_v<C, int8_t>;
 
-  const C* row[kKeyPanel];
+  const C* row[kKeyPanel];  // beyond count, the last one's again, where they are not packed
   int64_t count = 0;
-  float scale[kHasScales ? kKeyPanel : 1];  // of each row, 0 beyond count
+  float scale[kHasScales ? kKeyPanel : 1];  // of each row
 
   QUIRE_INLINE void prefetch(int64_t j, auto dim) const {
     if (j >= count) return;
-    for (int64_t i = 0; i < dim; i += 64 / static_cast<int64_t>(sizeof(C))) __builtin_prefetch(row[j] + i, 0, 3);
+    const int64_t size = kHasScales ? dim + static_cast<int64_t>(sizeof(float)) : dim;
+    for (int64_t i = 0; i < size; i += 64 / static_cast<int64_t>(sizeof(C))) __builtin_prefetch(row[j] + i, 0, 3);
   }
 
   QUIRE_INLINE void read_scales(int64_t dim) {
     if constexpr (kHasScales) {
-      for (int64_t j = 0; j < count; ++j) std::memcpy(&scale[j], row[j] + dim, sizeof(float));
-      std::fill(scale + count, scale + kKeyPanel, 0.0f);
+      for (int64_t j = 0; j < kKeyPanel; ++j) std::memcpy(&scale[j], row[j] + dim, sizeof(float));
     }
   }
 };
@@ -47,7 +47,7 @@ QUIRE_INLINE void with_head_dim(int64_t dim, F&& f) {
 }
 
 template <Isa I, class T, class C>
-struct AttentionPacking {
+struct WidenedPacking {
   using V = Simd<I>;
   using Ops = PanelOps<I, float>;
 
@@ -60,16 +60,16 @@ struct AttentionPacking {
 
   // panel[i][j] = element i of key j
   static QUIRE_INLINE void pack_keys(const CacheRows<C>& keys, const CacheRows<C>& next, auto dim, float* panel) {
-    for (int64_t j = 0; j < keys.count; ++j) {
-      next.prefetch(j, dim);
+    for (int64_t j = 0; j < kPanelColumns; j += V::kWidth) {
+      for (int k = 0; k < V::kWidth; ++k) next.prefetch(j + k, dim);
       for_vectors<I>(dim, [&](int64_t i, auto n) {
-        float wide[V::kWidth];
-        store_n<I>(wide, load_n<I>(keys.row[j] + i, n), n);
-        for (int c = 0; c < n; ++c) panel[(i + c) * kPanelColumns + j] = wide[c];
+        typename V::F square[V::kWidth];
+        for (int k = 0; k < V::kWidth; ++k) {
+          square[k] = j + k < keys.count ? load_n<I>(keys.row[j + k] + i, n) : V::zero();
+        }
+        V::transpose(square);
+        for (int c = 0; c < n; ++c) V::store(panel + (i + c) * kPanelColumns + j, square[c]);
       });
-    }
-    for (int64_t i = 0; i < dim; ++i) {
-      std::fill(panel + i * kPanelColumns + keys.count, panel + (i + 1) * kPanelColumns, 0.0f);
     }
   }
 
@@ -115,14 +115,14 @@ struct AttentionPacking {
   static constexpr int kTileRows = 2, kTileKeys = 4;
   static_assert(kKeyPanel % kTileKeys == 0);
 
-  // body(j, apart, rows of keys j, j + apart, …), where the last key stands in for those that do not exist. The keys of
-  // a tile are a quarter of the panel apart, in blocks of their own mostly: a core reads faster along four runs.
+  // body(j, apart, rows of keys j, j + apart, …). The keys of a tile are a quarter of the panel apart, in blocks of
+  // their own mostly: a core reads faster along four runs.
   static QUIRE_INLINE void for_key_tiles(const CacheRows<C>& keys, const CacheRows<C>& next, auto dim, auto&& body) {
     const int64_t apart = (keys.count + kTileKeys - 1) / kTileKeys;
     for (int64_t j = 0; j < apart; ++j) {
       const C* row[kTileKeys];
       for (int64_t k = 0; k < kTileKeys; ++k) {
-        row[k] = keys.row[std::min(j + k * apart, keys.count - 1)];
+        row[k] = keys.row[j + k * apart];
         next.prefetch(j + k * apart, dim);
       }
       body(j, apart, row);
@@ -180,5 +180,8 @@ struct AttentionPacking {
     });
   }
 };
+
+template <Isa I, class T, class C>
+struct AttentionPacking : WidenedPacking<I, T, C> {};
 
 }  // namespace quire

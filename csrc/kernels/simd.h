@@ -13,6 +13,7 @@
 #include <cmath>
 #include <limits>
 #include <type_traits>
+#include <utility>
 
 #include "cpu_features.h"
 #include "kernels/dtype.h"
@@ -87,6 +88,12 @@ struct Simd<Isa::kPortable> {
   }
   static QUIRE_INLINE F exp(F a) {
     return map([&](int i) { return std::exp(a.v[i]); });
+  }
+  // As many rows as a row is wide become columns.
+  static QUIRE_INLINE void transpose(F (&rows)[kWidth]) {
+    for (int i = 0; i < kWidth; ++i) {
+      for (int j = 0; j < i; ++j) std::swap(rows[i].v[j], rows[j].v[i]);
+    }
   }
   static QUIRE_INLINE float sum(F a) {
     float r = 0.0f;

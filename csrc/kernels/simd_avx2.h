@@ -74,6 +74,24 @@ struct Simd<Isa::kAvx2> {
   static QUIRE_INLINE F div(F a, F b) { return _mm256_div_ps(a, b); }
   static QUIRE_INLINE F max(F a, F b) { return _mm256_max_ps(a, b); }
   static QUIRE_INLINE F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+  static QUIRE_INLINE void transpose(F (&rows)[8]) {
+    F pairs[8];
+    for (int i = 0; i < 8; i += 2) {
+      pairs[i] = _mm256_unpacklo_ps(rows[i], rows[i + 1]);
+      pairs[i + 1] = _mm256_unpackhi_ps(rows[i], rows[i + 1]);
+    }
+    F fours[8];
+    for (int i = 0; i < 8; i += 4) {
+      for (int j = 0; j < 2; ++j) {
+        fours[i + 2 * j] = _mm256_shuffle_ps(pairs[i + j], pairs[i + j + 2], 0x44);
+        fours[i + 2 * j + 1] = _mm256_shuffle_ps(pairs[i + j], pairs[i + j + 2], 0xee);
+      }
+    }
+    for (int i = 0; i < 4; ++i) {
+      rows[i] = _mm256_permute2f128_ps(fours[i], fours[i + 4], 0x20);
+      rows[i + 4] = _mm256_permute2f128_ps(fours[i], fours[i + 4], 0x31);
+    }
+  }
   static QUIRE_INLINE float sum(F a) {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));

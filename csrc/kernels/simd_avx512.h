@@ -8,6 +8,33 @@
 
 namespace quire {
 
+// Sixteen rows of sixteen units become sixteen columns: out[c] holds unit c of every row.
+QUIRE_INLINE void transpose_16x16(__m512i (&r)[16]) {
+  __m512i t[16];
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+    r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+    r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+  }
+  for (int i = 0; i < 16; i += 8) {
+    for (int j = 0; j < 4; ++j) {
+      t[i + j] = _mm512_shuffle_i32x4(r[i + j], r[i + j + 4], 0x88);
+      t[i + j + 4] = _mm512_shuffle_i32x4(r[i + j], r[i + j + 4], 0xdd);
+    }
+  }
+  for (int j = 0; j < 4; ++j) {
+    r[j] = _mm512_shuffle_i32x4(t[j], t[j + 8], 0x88);
+    r[j + 8] = _mm512_shuffle_i32x4(t[j], t[j + 8], 0xdd);
+    r[j + 4] = _mm512_shuffle_i32x4(t[j + 4], t[j + 12], 0x88);
+    r[j + 12] = _mm512_shuffle_i32x4(t[j + 4], t[j + 12], 0xdd);
+  }
+}
+
 template <>
 struct Simd<Isa::kAvx512> {
   static constexpr int kWidth = 16;
@@ -64,6 +91,12 @@ struct Simd<Isa::kAvx512> {
   static QUIRE_INLINE F div(F a, F b) { return _mm512_div_ps(a, b); }
   static QUIRE_INLINE F max(F a, F b) { return _mm512_max_ps(a, b); }
   static QUIRE_INLINE F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+  static QUIRE_INLINE void transpose(F (&rows)[16]) {
+    __m512i units[16];
+    for (int i = 0; i < 16; ++i) units[i] = _mm512_castps_si512(rows[i]);
+    transpose_16x16(units);
+    for (int i = 0; i < 16; ++i) rows[i] = _mm512_castsi512_ps(units[i]);
+  }
   static QUIRE_INLINE float sum(F a) { return _mm512_reduce_add_ps(a); }
   static QUIRE_INLINE float max_of(F a) { return _mm512_reduce_max_ps(a); }
 

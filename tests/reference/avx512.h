@@ -277,6 +277,7 @@ Vector fill(T x) {
 #define _mm512_castps_pd(v) ((__m512d)(v))
 #define _mm512_castpd_ps(v) ((__m512)(v))
 #define _mm512_castsi512_ps(v) ((__m512)(v))
+#define _mm512_castps_si512(v) ((__m512i)(v))
 #define _mm512_castsi512_si256(v) (avx512::load<__m256i, int32_t>(&static_cast<const __m512i&>(v)))
 #define _mm512_castps512_ps256(v) (avx512::load<__m256, float>(&static_cast<const __m512&>(v)))
 #define _mm512_extracti64x4_epi64(v, half) (avx512::load<__m256i, int32_t>(reinterpret_cast<const char*>(&static_cast<const __m512i&>(v)) + 32 * (half)))
