@@ -1,5 +1,8 @@
+import os
+import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -55,6 +58,24 @@ def test_a_users_mistake_is_one_line_and_exit_code_two(arguments: list[str], mes
     assert result.output.startswith("error: ")
     assert message in result.output
     assert result.output.count("\n") == 1
+
+
+def test_an_output_that_cannot_be_written_is_one_line_and_exit_code_one(tmp_path: Path) -> None:
+    def no_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+    command = [sys.executable, "-m", "quire.cli", "--version"]
+    with (tmp_path / "full").open("w") as full:
+        told = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, preexec_fn=no_room)
+    assert (told.returncode, told.stderr) == (1, "error: the output cannot be written: File too large\n")
+
+
+def test_an_output_that_nobody_reads_ends_it_quietly() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    told = subprocess.run([sys.executable, "-m", "quire.cli", "--version"], stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert (told.returncode, told.stderr) == (1, b"")
 
 
 def test_help_loads_neither_torch_nor_numpy() -> None:

@@ -229,6 +229,42 @@ def test_a_quota_is_waited_for(way: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_an_error_within_a_stream_is_what_it_would_have_been_before_it(way: str) -> None:
+    engine, _ = fake_engine(max_model_len=100_000, num_blocks=25_000)
+    with running(engine, grpc_port=0, request_timeout_s=0.3) as server, Client(url(server, way)) as client:
+        with pytest.raises(ServerError, match=r"took longer than 0\.3 s") as caught:
+            [*client.generate_stream([5], max_tokens=99_000)]
+        assert (caught.value.status, caught.value.code) == (504, "timeout")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_whole_answer_is_there_in_time_or_nobody_waits_for_it(way: str) -> None:
+    engine, _ = fake_engine(max_model_len=100_000, num_blocks=25_000)
+    with running(engine, grpc_port=0) as server, Client(url(server, way), timeout_s=0.2) as client:
+        with pytest.raises(ServerUnreachableError, match=r"did not answer: nothing came for 0\.2 s"):
+            client.generate([5], max_tokens=99_000)
+        wait_until(lambda: server.state.engine.stats().num_running == 0)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_closing_ends_what_still_streams(way: str) -> None:
+    engine, _ = fake_engine(max_model_len=100_000, num_blocks=25_000)
+
+    async def close_early(client: AsyncClient) -> None:
+        stream = client.generate_stream([5], max_tokens=99_000, return_token_ids=True)
+        await anext(stream)
+        await client.close()
+        with pytest.raises(RuntimeError, match="This client is closed"):
+            [event async for event in stream]
+        with pytest.raises(RuntimeError, match="This client is closed"):
+            await client.models()
+
+    with running(engine, grpc_port=0) as server:
+        asyncio.run(close_early(AsyncClient(url(server, way))))
+        wait_until(lambda: server.state.engine.stats().num_running == 0)
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_nobody_there(way: str) -> None:
     policy = RetryPolicy(max_retries=1, first_wait_s=0.01)
     with Client(f"{way}://127.0.0.1:1", retries=policy) as client:

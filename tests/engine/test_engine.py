@@ -355,7 +355,8 @@ BAD_PROMPTS = [
     (["a"], "prompt_token_ids has 'a'"),
     (
         [7] * 64,
-        "This model's maximum context length is 64 tokens, and the prompt is too long: 64 tokens; allowed: at most 63",
+        "This model's maximum context length is 64 tokens, and the prompt is too long: 64 tokens; allowed: at most 63. "
+        "Shorten it.",
     ),
     ("text", "This engine has no tokenizer"),
     (5, "prompt is 5; allowed: text or a list of token ids"),
@@ -397,6 +398,9 @@ def test_a_cache_too_small_for_one_sequence_is_an_error_that_says_what_to_change
         plan_kv_cache(model, EngineConfig(kv_cache_memory=9 * block_bytes, max_model_len=150), free_bytes=1 << 30)
     plan = plan_kv_cache(model, EngineConfig(kv_cache_memory=9 * block_bytes), free_bytes=1 << 30)
     assert (plan.num_blocks, plan.max_model_len, plan.num_bytes) == (9, 144, 9 * block_bytes)
+    assert plan.lengthened_by == "kv_cache_memory"
+    assert plan_kv_cache(model, EngineConfig(max_model_len=32), free_bytes=1 << 30).lengthened_by == "max_model_len"
+    assert plan_kv_cache(model, EngineConfig(), free_bytes=1 << 30).lengthened_by is None
     with pytest.raises(ConfigError, match="max_model_len is 100000; this model was made for at most 512"):
         plan_kv_cache(model, EngineConfig(max_model_len=100_000), free_bytes=1 << 30)
     int8 = plan_kv_cache(model, EngineConfig(kv_cache_memory=1 << 20, kv_cache_dtype="int8"), free_bytes=1 << 30)

@@ -95,7 +95,7 @@ def test_a_fault_of_ours_is_500_without_its_words() -> None:
         assert server.ask("/v1/completions", TEXT).status == 500
         executor.fail_at_step = executor.num_steps + 3
         events = server.events_until_error("/v1/completions", TEXT)
-        assert events[-1]["error"]["type"] == "server_error"
+        assert (events[-1]["error"]["type"], events[-1]["error"]["status"]) == ("server_error", 500)
         assert "the fake model failed" not in str(events)
         assert tokens(server) == greedy(PROMPT, 8)
 
@@ -129,6 +129,25 @@ def test_huge_headers_are_refused(fake: Running, name_bytes: int) -> None:
             reply = b"HTTP/1.1 431 "  # cut off while it was still sending
         assert reply.startswith(b"HTTP/1.1 431 ")
     assert fake.ask("/health").status == 200
+
+
+def test_a_body_that_ends_where_headers_begin_counts_for_no_header(fake: Running) -> None:
+    body = json.dumps({**TEXT, "user": "a"}).encode().ljust(90_000)
+    head = (
+        b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 90000\r\n\r\n"
+    )
+    with fake.raw(head + body + b"GET /health HTTP/1.1\r\nHost: x\r\n") as connection:
+        reply = connection.recv(65_536)
+        connection.sendall(b"Connection: close\r\n\r\n")
+        while piece := connection.recv(65_536):
+            reply += piece
+    assert reply.count(b"HTTP/1.1 200 ") == 2, reply
+
+
+def test_what_can_be_had_can_be_asked_about(fake: Running) -> None:
+    whole, head = fake.ask("/health"), fake.ask("/health", method="HEAD")
+    assert (head.status, head.body, head.headers["content-length"]) == (200, b"", str(len(whole.body)))
+    assert fake.ask("/v1/completions", method="HEAD").status == 405
 
 
 def test_what_is_no_http_is_answered_400(fake: Running) -> None:

@@ -40,7 +40,8 @@ def collection_list(as_json: AsJson = False) -> None:
         print("There is no collection. Make one: quire index PATH --collection NAME")
     for summary in [] if as_json else found:
         told = summary.get("error") or (
-            f"{summary['num_documents']:,} documents, {summary['num_chunks']:,} passages, {_size(summary)}"
+            f"{counted(summary['num_documents'], 'document')}, {counted(summary['num_chunks'], 'passage')}, "
+            f"{_size(summary)}"
         )
         print(f"{summary['name']:<24} {told}")
 
@@ -107,6 +108,11 @@ def delete(collection: Name, is_sure: Annotated[bool, typer.Option("--yes", "-y"
         raise InvalidRequestError("nobody can be asked whether to delete it; give --yes")
     if is_sure or typer.confirm(f"Delete {collection} with all its documents?"):
         delete_collection(collection)
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 file`, `1,024 files`."""
+    return f"{count:,} {noun if count == 1 else f'{noun}s'}"
 
 
 def _open_to_read(name: str) -> "Collection":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quire.cli.collections import AsJson, Name, NoProgress, collection_list, stats, verify
+from quire.cli.collections import AsJson, Name, NoProgress, collection_list, counted, stats, verify
 from quire.cli.help import GroupedCommand, WholeGroup
 from quire.errors import ConfigError, InvalidRequestError
 
@@ -70,9 +70,9 @@ def add(
         print(json.dumps(told, ensure_ascii=False))
     else:
         print(
-            f"{collection}: {written.num_added:,} files added, {written.num_updated:,} updated, "
-            f"{written.num_unchanged:,} unchanged; {written.num_chunks:,} passages indexed"
-            + "".join(f"; {count:,} documents without a file deleted" for count in deleted.values())
+            f"{collection}: {counted(written.num_added, 'file')} added, {written.num_updated:,} updated, "
+            f"{written.num_unchanged:,} unchanged; {counted(written.num_chunks, 'passage')} indexed"
+            + "".join(f"; {counted(count, 'document')} without a file deleted" for count in deleted.values())
         )
         for why in skipped.values():
             print(f"skipped: {why}", file=sys.stderr)
@@ -111,7 +111,7 @@ def prune(
         print(json.dumps({"num_deleted": 0 if is_dry_run else len(gone), "without_file": gone}, ensure_ascii=False))
     else:
         said = "would be deleted" if is_dry_run else "deleted"
-        print(*gone, f"{len(gone):,} documents without a file {said}", sep="\n")
+        print(*gone, f"{counted(len(gone), 'document')} without a file {said}", sep="\n")
 
 
 app.command("list", cls=GroupedCommand)(collection_list)

@@ -159,9 +159,9 @@ def detokenize(token_ids: Sequence[int]) -> Ask:
     return Ask(DETOKENIZE, {"tokens": [*token_ids]})
 
 
-def conversation(messages: str | Sequence[Message]) -> list[Message]:
+def conversation(messages: str | Sequence[Message]) -> Sequence[Message]:
     """A text is what a user says."""
-    return [{"role": "user", "content": messages}] if isinstance(messages, str) else [*messages]
+    return [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,6 +44,7 @@ class AsyncClient:
         """`base_url` says how: http://, https://, grpc:// or grpcs://. Raises ConfigError for any other."""
         self._transport = transport_to(Address(base_url.rstrip("/"), api_key, ca_file, timeout_s))
         self._retries = retries or RetryPolicy()
+        self._is_closed = False
 
     async def chat(self, messages: str | Sequence[Message], **options: Unpack[ChatOptions]) -> ChatCompletion:
         """The next message of a conversation."""
@@ -136,6 +137,8 @@ class AsyncClient:
         return cast("list[HitAnswer]", (await self._answer(collection_asks.search(collection, query, options)))["data"])
 
     async def close(self) -> None:
+        """Ends what still runs; whoever waits for it, or asks again, gets a RuntimeError."""
+        self._is_closed = True
         await self._transport.close()
 
     async def __aenter__(self) -> Self:
@@ -149,6 +152,7 @@ class AsyncClient:
     async def _answer(self, ask: Ask) -> dict[str, Any]:
         num_retries = 0
         while True:
+            self._check_open()
             try:
                 return await self._transport.call(ask)
             except QuireError as error:
@@ -158,19 +162,27 @@ class AsyncClient:
     async def _events(self, ask: Ask) -> AsyncGenerator[dict[str, Any], None]:
         num_retries, has_begun = 0, False
         while True:
+            self._check_open()
             try:
                 async with aclosing(self._transport.stream(ask)) as events:
                     async for event in events:
                         has_begun = True
                         yield event
+                        self._check_open()
                 return
             except QuireError as error:
                 if has_begun:
+                    self._check_open()
                     raise
                 await self._wait_or_raise(num_retries, error)
             num_retries += 1
 
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise RuntimeError("This client is closed.")
+
     async def _wait_or_raise(self, num_retries: int, error: QuireError) -> None:
+        self._check_open()
         wait_s = self._retries.wait_s(num_retries, error)
         if wait_s is None:
             raise error

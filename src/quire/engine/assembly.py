@@ -126,6 +126,8 @@ class KVPlan:
     shape: tuple[int, int, int, int, int, int]
     dtype: torch.dtype
     max_model_len: int
+    lengthened_by: str | None = None
+    """The knob that would make `max_model_len` larger; None: the model was made for no more."""
 
     @property
     def num_blocks(self) -> int:
@@ -170,7 +172,9 @@ def plan_kv_cache(model: ModelConfig, config: EngineConfig, free_bytes: int) -> 
             f"kv_cache_memory (or memory_fraction), or lower max_model_len."
         )
     max_model_len = min(wanted_len, num_blocks * config.block_size)
-    return KVPlan((num_blocks, *block_shape), dtype, max_model_len)
+    knob = "max_model_len" if max_model_len == wanted_len else "kv_cache_memory"
+    is_all = max_model_len == model.max_model_len
+    return KVPlan((num_blocks, *block_shape), dtype, max_model_len, lengthened_by=None if is_all else knob)
 
 
 def _kv_dtype(model: ModelConfig, config: EngineConfig) -> torch.dtype:
@@ -225,6 +229,7 @@ def connect(
         vocab_size=vocab_size,
         max_model_len=plan.max_model_len,
         max_num_seqs=max_num_seqs,
+        lengthened_by=plan.lengthened_by,
         eos_token_ids=eos_token_ids,
         grammars=GrammarCompiler(tokenizer, vocab_size) if tokenizer is not None else None,
     )

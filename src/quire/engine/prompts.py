@@ -47,13 +47,16 @@ class RequestChecker:
         vocab_size: int,
         max_model_len: int,
         max_num_seqs: int,
+        lengthened_by: str | None = None,
         eos_token_ids: frozenset[int] = frozenset(),
         grammars: GrammarCompiler | None = None,
     ) -> None:
+        """`lengthened_by` is the knob that would make `max_model_len` larger; None: the model was made for no more."""
         self._tokenizer = tokenizer
         self._vocab_size = vocab_size
         self.max_model_len = max_model_len
         self._max_num_seqs = max_num_seqs
+        self._lengthened_by = lengthened_by
         self._eos_token_ids = eos_token_ids
         self._grammars = grammars
 
@@ -137,9 +140,10 @@ class RequestChecker:
             raise InvalidRequestError("The prompt is empty; give at least one token.", param="prompt")
         longest = self.max_model_len - room_for
         if len(token_ids) > longest:
+            advice = f"Shorten it, or raise {self._lengthened_by}." if self._lengthened_by else "Shorten it."
             raise InvalidRequestError(  # clients know this mistake by its code, or by words of either half
                 f"This model's maximum context length is {self.max_model_len} tokens, and the prompt is too long: "
-                f"{len(token_ids)} tokens; allowed: at most {longest}. Shorten it, or raise max_model_len.",
+                f"{len(token_ids)} tokens; allowed: at most {longest}. {advice}",
                 param="prompt",
                 code="context_length_exceeded",
             )

@@ -4,8 +4,10 @@ Every request type extends `Body`. A field is honoured or refused; null means ab
 their types. Knows nothing of what any field means.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, TypeVar, get_args
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -14,6 +16,11 @@ from quire.sampling_params import MAX_ID_LIST
 
 MAX_TEXT_LIST = 2048
 """Prompts, texts or messages of one request."""
+
+Place: TypeAlias = tuple[int | str, ...]
+"""The names and positions that lead to a value of a body."""
+
+_SHOULD_BE = "Input should be "
 
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -53,15 +60,17 @@ def parse(kind: type[BodyT], text: bytes | str) -> BodyT:
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
-        raise _explained(kind, error) from None
+        is_json = error.errors(include_url=False)[0]["type"] != "json_invalid"
+        raise _explained(kind, error, json.loads(text) if is_json else None) from None
 
 
 def checked(kind: type[BodyT], fields: Mapping[str, Any]) -> BodyT:
     """The same of fields that were read already."""
+    given = dict(fields)
     try:
-        return kind.model_validate(dict(fields))
+        return kind.model_validate(given)
     except ValidationError as error:
-        raise _explained(kind, error) from None
+        raise _explained(kind, error, given) from None
 
 
 def by_type(
@@ -84,27 +93,81 @@ def by_type(
     return BeforeValidator(read)
 
 
-def _explained(kind: type[Body], error: ValidationError) -> InvalidRequestError:
-    first, *others = error.errors(include_url=False)
-    cause = first.get("ctx", {}).get("error")
-    if isinstance(cause, InvalidRequestError):
-        return InvalidRequestError(str(cause), param=_path((*first["loc"], *([cause.param] if cause.param else []))))
-    if first["type"] == "json_invalid":
-        return InvalidRequestError(f"The body is not JSON: {cause}.")
-    if not first["loc"]:
-        return InvalidRequestError(f"The body is {shown(first['input'])}; allowed: a JSON object.")
-    if first["type"] == "missing":
-        return InvalidRequestError(f"{_path(first['loc'])} is missing.", param=_path(first["loc"]))
-    name = str(first["loc"][0])
-    field = kind.model_fields.get(name)
-    is_of_alternatives = any(other["loc"][0] == name for other in others)
-    if is_of_alternatives and field is not None and field.description:
-        return InvalidRequestError(f"{name} cannot be read; allowed: {field.description}", param=name)
-    path = _path(first["loc"])
-    return InvalidRequestError(f"{path} is {shown(first['input'])}; {_lowered(first['msg'])}.", param=path)
+def _explained(kind: type[Body], error: ValidationError, given: Any) -> InvalidRequestError:
+    """In words of ours, from the body as it was given."""
+    mistakes = [_Mistake.of(found, given) for found in error.errors(include_url=False)]
+    if mistakes[0].kind == "json_invalid":
+        return InvalidRequestError(f"The body is not JSON: {mistakes[0].cause}.")
+    one = _nearest(mistakes)
+    path = _path(one.place)
+    if isinstance(one.cause, InvalidRequestError):
+        return _placed(one.cause, one.place)
+    if path is None:
+        return InvalidRequestError(f"The body is {shown(one.value)}; allowed: a JSON object.")
+    if one.kind == "missing":
+        return InvalidRequestError(f"{path} is missing.", param=path)
+    field = kind.model_fields.get(str(one.place[0]))
+    if one.choice is not None and field is not None and field.description:
+        return InvalidRequestError(f"{path} is {shown(one.value)}; allowed: {field.description}", param=path)
+    others = [other.message for other in mistakes if other.choice == one.choice and other.place == one.place]
+    allowed = " or ".join(dict.fromkeys(message.removeprefix(_SHOULD_BE) for message in others))
+    should = _SHOULD_BE if one.message.startswith(_SHOULD_BE) else ""
+    return InvalidRequestError(f"{path} is {shown(one.value)}; {_lowered(should + allowed)}.", param=path)
 
 
-def _path(parts: tuple[int | str, ...]) -> str | None:
+class _Mistake(NamedTuple):
+    """One of pydantic's errors."""
+
+    kind: str
+    message: str
+    cause: object
+    """What a validator of ours raised, or the parser of JSON."""
+    place: Place
+    """Down to the value at fault."""
+    choice: Place | None
+    """Down to the value that may be of several kinds, each of which was tried and has said why it is not it."""
+    tried: int | str | None
+    """The kind."""
+    value: Any
+
+    @classmethod
+    def of(cls, error: Any, given: Any) -> "_Mistake":
+        parts: Place = error["loc"]
+        missing = parts[-1:] if error["type"] == "missing" else ()
+        place: Place = ()
+        choice, tried = None, None
+        for part in parts[: len(parts) - len(missing)]:
+            if part in (given if isinstance(given, dict) else range(len(given)) if isinstance(given, list) else ()):
+                place += (part,)
+                given = given[part]
+            elif choice is None:  # pydantic's name of a kind
+                choice, tried = place, part
+        cause = error.get("ctx", {}).get("error")
+        return cls(error["type"], error["msg"], cause, place + missing, choice, tried, error["input"])
+
+
+def _nearest(mistakes: Sequence[_Mistake]) -> _Mistake:
+    """The first; of a value that may be of several kinds, the first of the kind that it fits the furthest."""
+    first = mistakes[0]
+    if first.choice is None:
+        return first
+    firsts = {mistake.tried: mistake for mistake in reversed(mistakes) if mistake.choice == first.choice}
+    nearest: _Mistake = max(
+        firsts.values(), key=lambda mistake: (isinstance(mistake.cause, InvalidRequestError), mistake.place)
+    )
+    return nearest
+
+
+def _placed(error: InvalidRequestError, place: Place) -> InvalidRequestError:
+    """An error of a part of the body as one of the whole."""
+    words, own = str(error), error.param
+    param = _path((*place, own) if own else place)
+    if own and re.match(rf"{re.escape(own)}\b", words):
+        return InvalidRequestError(f"{param}{words.removeprefix(own)}", param=param)
+    return InvalidRequestError(f"{_path(place)}: {words}" if place else words, param=param)
+
+
+def _path(parts: Place) -> str | None:
     """`messages[0].content`."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
     return text.removeprefix(".") or None

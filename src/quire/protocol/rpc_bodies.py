@@ -47,6 +47,8 @@ def message_of(kind: type[MessageT], body: Mapping[str, Any]) -> MessageT:
             continue
         try:
             fill(made, _written(kind, name, value), is_strict=True)
+        except InvalidRequestError:
+            raise
         except KeyError as error:
             raise InvalidRequestError(
                 f"{name} has no field {error} over gRPC; send it over HTTP.", param=name

@@ -69,6 +69,10 @@ class ApiError(Exception):
     def body(self) -> ErrorResponse:
         return {"error": {"message": str(self), "type": self.kind, "param": self.param, "code": self.code}}
 
+    def event(self) -> ErrorResponse:
+        """The same in a stream, whose status line has said 200 by then."""
+        return {"error": {**self.body()["error"], "status": self.status}}
+
 
 def unavailable(message: str, retry_after_s: float = _LOADING_RETRY_S, code: str = "unavailable") -> ApiError:
     return ApiError(503, message, kind=SERVER, code=code, headers=_retry_after(retry_after_s))

@@ -45,6 +45,23 @@ def change(place: Path, statement: str, *values: object) -> None:
     connection.close()
 
 
+def test_a_database_that_is_empty_is_damaged_and_not_new(place) -> None:
+    (place / "quire.db").write_bytes(b"")
+    for is_to_read in (True, False):
+        with pytest.raises(CorruptIndexError, match=r"quire\.db is damaged \(it is empty\); restore a snapshot"):
+            Collection.open(place, **OPTIONS, read_only=is_to_read)
+
+
+def test_changes_are_made_while_all_is_verified(place) -> None:
+    many = [{"id": "long", "text": "\n".join(f"line {i}" for i in range(600))}]
+    with Collection.open(place, **OPTIONS) as collection:
+        collection.add(many)
+        changes = iter([{"id": "6", "text": "another"}])
+        found = collection._store.verify(lambda _: collection.add([next(changes)]) and None)
+        assert (found, next(changes, None)) == ([], None)
+        assert is_as_before(collection)
+
+
 @pytest.mark.parametrize("kind", ["dense", "words"])
 def test_any_flipped_bit_of_a_segment_is_found_and_mended(place, kind) -> None:
     """Bits all over the file: of what is checked when it is loaded, of what only `verify` reads, and of the gaps."""

@@ -239,6 +239,8 @@ def test_health_follows_the_model() -> None:
         watch = health.Watch(health_pb2.HealthCheckRequest(service="quire.v1.Quire"))
         assert next(watch).status == kinds.NOT_SERVING
         assert status_of(QuireStub(channel).Generate(asked()))[0] == "UNAVAILABLE"
+        with pytest.raises(grpc.RpcError, match="There is no service 'x' here"):
+            health.Check(health_pb2.HealthCheckRequest(service="x"))
         gate.set()
         assert next(watch).status == kinds.SERVING
         assert health.Check(health_pb2.HealthCheckRequest()).status == kinds.SERVING

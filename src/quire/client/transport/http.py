@@ -31,6 +31,7 @@ class HttpTransport:
             verify=trusted,
         )
         self._url = address.url
+        self._timeout_s = address.timeout_s
 
     async def call(self, ask: Ask) -> dict[str, Any]:
         async with self._sent(ask, ask.body) as response:
@@ -44,7 +45,7 @@ class HttpTransport:
                     return
                 event = _decoded(data)
                 if "error" in event:
-                    raise _error_of(500, event, response.headers)
+                    raise _error_of(_status_of(event["error"]), event, response.headers)
                 yield event
             raise ServerUnreachableError(f"{self._url} ended a stream before its end.", was_sent=True)
 
@@ -67,7 +68,8 @@ class HttpTransport:
         except httpx.TransportError as error:
             was_sent = not isinstance(error, _NEVER_SENT)
             words = "did not answer" if was_sent else "cannot be reached"
-            reason = str(error) or type(error).__name__
+            reason = f"nothing came for {self._timeout_s:g} s" if isinstance(error, httpx.ReadTimeout) else str(error)
+            reason = reason or type(error).__name__
             raise ServerUnreachableError(f"{self._url} {words}: {reason}.", was_sent=was_sent) from error
 
 
@@ -92,6 +94,12 @@ def _decoded(data: bytes) -> dict[str, Any]:
     except msgspec.DecodeError:
         answer = data.decode(errors="replace")[:200]
     return answer if isinstance(answer, dict) else {"error": {"message": str(answer)}}
+
+
+def _status_of(error: Any) -> int:
+    """Of an error within a stream, which tells it itself."""
+    status = error.get("status") if isinstance(error, dict) else None
+    return status if isinstance(status, int) else 500
 
 
 def _error_of(status: int, answer: dict[str, Any], headers: httpx.Headers) -> ServerError:

@@ -45,7 +45,8 @@ class GrpcTransport:
         name = _name_of(ask)
         if name in _STREAMED:
             join: Callable[[Any], Any] = joined_chat if ask.operation is CHAT else joined_completion
-            return dict(join([event async for event in self.stream(ask)]))
+            async with self._told(), asyncio.timeout(self._address.timeout_s):
+                return dict(join([event async for event in self.stream(ask)]))
         async with self._told():
             call = self._method(name, "unary_unary")(_request(name, ask), **self._options)
             return ANSWERS[name](await call)
@@ -87,6 +88,12 @@ class GrpcTransport:
             yield
         except grpc.aio.AioRpcError as error:
             raise _error_of(error, self._address.url) from error
+        except asyncio.CancelledError as error:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            raise ServerUnreachableError(
+                f"{self._address.url} broke off: the call was closed.", was_sent=True
+            ) from error
         except TimeoutError as error:
             reason = f"nothing came for {self._address.timeout_s:g} s"
             raise ServerUnreachableError(f"{self._address.url} did not answer: {reason}.", was_sent=True) from error
@@ -122,7 +129,7 @@ def _channel_to(address: Address) -> Any:
 def _error_of(error: grpc.aio.AioRpcError, url: str) -> Exception:
     name, told = error.code().name, dict(error.trailing_metadata() or ())
     has_words_of_ours = "quire-code" in told or "quire-param" in told or "retry-after" in told
-    request_id = dict(error.initial_metadata() or ()).get("x-request-id")
+    request_id = {**dict(error.initial_metadata() or ()), **told}.get("x-request-id")
     if name == "UNAVAILABLE" and not has_words_of_ours:
         was_sent = request_id is not None  # a server tells it before it begins
         words = "broke off" if was_sent else "cannot be reached"

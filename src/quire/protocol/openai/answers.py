@@ -14,6 +14,8 @@ class ErrorBody(TypedDict):
     type: str
     param: str | None
     code: str | None
+    status: NotRequired[int]
+    """In a stream: that which the answer would have had, had it not begun."""
 
 
 class ErrorResponse(TypedDict):

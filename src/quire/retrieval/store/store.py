@@ -27,9 +27,9 @@ from quire.retrieval.store.state.reading import Lookups, Reading
 from quire.retrieval.store.state.view import MovedOnError, View
 from quire.retrieval.store.tables import rows
 from quire.retrieval.store.tables.change import Change, apply, forget, remake_lookups
-from quire.retrieval.store.tables.database import DATABASE, Database
+from quire.retrieval.store.tables.database import BEGUN, DATABASE, Database
 from quire.retrieval.store.tables.rows import Connection
-from quire.retrieval.store.upkeep.damage import Damage, find_damage
+from quire.retrieval.store.upkeep.damage import Damage, find_damage, in_indexes
 from quire.retrieval.store.upkeep.fold import Advance, Folder
 from quire.retrieval.store.upkeep.snapshot import remove_folder, write_snapshot
 
@@ -65,7 +65,8 @@ class Store:
                 make_folder(path / FOLDER)
                 self._lock = WriterLock(path / LOCK)
         try:
-            self._database: Database | None = Database(path / DATABASE, read_only=read_only)
+            with _as_storage_error(path):
+                self._database: Database | None = Database(path / DATABASE, read_only=read_only)
             self._analyzer = self._settled_analyzer(analyzer)
             self._view = self._new_view()
             if not read_only:
@@ -112,10 +113,12 @@ class Store:
             self.database.vacuum()
 
     def verify(self, advance: Advance) -> list[Damage]:
-        """Whatever is not as it was written, anywhere on the disk."""
+        """Whatever is not as it was written, anywhere on the disk. Commits go on meanwhile: the long part reads a
+        state of its own."""
         try:
             with self.reading() as reading:
-                return find_damage(self.database, self.path, reading, self._is_named, advance)
+                of_indexes = [*in_indexes(reading)]
+            return [*find_damage(self.database, self.path, self._is_named, advance), *of_indexes]
         except CorruptIndexError as error:
             return [Damage("database", "", str(error))]
 
@@ -281,7 +284,9 @@ def _check_folder(path: Path, *, may_create: bool) -> None:
         return
     if not may_create:
         raise InvalidRequestError(f"there is no collection at {path}; add documents to make one", param="path")
-    if path.exists() and (not path.is_dir() or any(entry.name not in (LOCK, FOLDER) for entry in path.iterdir())):
+    if path.exists() and (
+        not path.is_dir() or any(entry.name not in (LOCK, FOLDER, BEGUN) for entry in path.iterdir())
+    ):
         raise InvalidRequestError(f"{path} holds something else; give an empty or a new folder", param="path")
 
 

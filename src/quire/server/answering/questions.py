@@ -9,10 +9,12 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from quire.engine.prompts import PreparedRequest
+from quire.errors import InvalidRequestError
 from quire.protocol.anthropic import CountTokensRequest, MessagesRequest
 from quire.protocol.openai import (
     ChatCompletionRequest,
     CompletionRequest,
+    DetokenizeRequest,
     TokenizeRequest,
     prompts_of,
     to_sampling_params,
@@ -110,3 +112,13 @@ def token_ids_of(state: ServerState, body: TokenizeRequest) -> list[int]:
     if body.messages is not None:
         return chat_token_ids(state, body.messages, body)
     return state.tokenizer.encode(body.prompt or "", add_special_tokens=body.add_special_tokens)
+
+
+def text_of(state: ServerState, body: DetokenizeRequest) -> str:
+    """The text of token ids, special ones written out."""
+    size = state.tokenizer.vocab_size
+    for place, token_id in enumerate(body.tokens):
+        if token_id >= size:
+            name = f"tokens[{place}]"
+            raise InvalidRequestError(f"{name} is {token_id}; allowed: token ids from 0 to {size - 1}.", param=name)
+    return state.tokenizer.decode(body.tokens, skip_special_tokens=False)

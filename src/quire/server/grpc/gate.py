@@ -89,7 +89,8 @@ class RpcGate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         except Exception as error:
             told = _too_long(limit_s) if isinstance(error, TimeoutError) else as_api_error(error)
             visit.status = told.status
-            await context.abort(code_of(told), str(told), metadata_of(told))
+            # A client may hear of the end before it has read how the call began.
+            await context.abort(code_of(told), str(told), (*metadata_of(told), ("x-request-id", visit.request_id)))
         finally:
             visit.end(caller)
             self._state.metrics.count_http(details.method, visit.status or CLIENT_GONE)

@@ -12,6 +12,7 @@ from grpc_reflection.v1alpha import reflection
 from quire.errors import ConfigError, shown
 from quire.protocol._generated import quire_pb2 as pb
 from quire.protocol._generated.quire_pb2_grpc import add_QuireServicer_to_server
+from quire.server.errors import ApiError
 from quire.server.grpc.gate import RpcGate
 from quire.server.grpc.service import QuireService
 from quire.server.settings import ServerSettings
@@ -31,9 +32,9 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
     def __init__(self, state: ServerState) -> None:
         self._state = state
 
-    async def Check(self, request: Any, context: Any) -> Any:
+    async def Check(self, request: Any, _: Any) -> Any:
         if not self._knows(request.service):
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"There is no service {shown(request.service)} here.")
+            raise ApiError(404, f"There is no service {shown(request.service)} here.", code="not_found")
         return self._answer(request.service)
 
     async def Watch(self, request: Any, context: Any) -> None:

@@ -8,7 +8,6 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from functools import partial
 from typing import Any
 
 from google.protobuf.message import Message
@@ -28,7 +27,7 @@ from quire.protocol.openai import (
 from quire.protocol.protobuf import MessageT, as_message
 from quire.protocol.rpc_bodies import body_of
 from quire.server.answering.embeddings import embedded
-from quire.server.answering.questions import Question, ask_chat, ask_completion, token_ids_of
+from quire.server.answering.questions import Question, ask_chat, ask_completion, text_of, token_ids_of
 from quire.server.grpc.gate import current_call
 from quire.server.retrieval.answers import searched, written
 
@@ -77,8 +76,7 @@ class QuireService(QuireServicer):
     async def Detokenize(self, request: pb.DetokenizeRequest, _: Any) -> pb.DetokenizeResponse:
         state, body = current_call.get().state, checked(DetokenizeRequest, {"tokens": [], **body_of(request)})
         state.served_name(body.model)
-        decode = partial(state.tokenizer.decode, body.tokens, skip_special_tokens=False)
-        return pb.DetokenizeResponse(prompt=await asyncio.to_thread(decode))
+        return pb.DetokenizeResponse(prompt=await asyncio.to_thread(text_of, state, body))
 
     async def ModelInfo(self, request: pb.ModelInfoRequest, _: Any) -> pb.ModelInfoResponse:
         state = current_call.get().state

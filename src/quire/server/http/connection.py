@@ -33,6 +33,8 @@ class GuardedProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._num_header_bytes = 0
         self._is_in_headers = True
+        self._has_ended = False
+        """A request ended in what was read last; how much of it belongs to the next is not known."""
         self._deadline: TimerHandle | None = None
 
     def connection_made(self, transport: BaseTransport) -> None:
@@ -44,8 +46,9 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self._has_ended = False
         super().data_received(data)
-        if self._is_in_headers:
+        if self._is_in_headers and not self._has_ended:
             self._num_header_bytes += len(data)
             if self._num_header_bytes > self.max_header_bytes:
                 message = _MESSAGE % self.max_header_bytes
@@ -63,6 +66,10 @@ class GuardedProtocol(HttpToolsProtocol):
         self._is_in_headers = False
         self._stop_clock()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._has_ended = True
+        super().on_message_complete()
 
     def _stop_clock(self) -> None:
         if self._deadline is not None:

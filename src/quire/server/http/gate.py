@@ -35,7 +35,7 @@ class RequestGate:
             visit.check_headers(settings.max_header_bytes)
             visit.check_length(settings.max_body_bytes)
             limited = _LimitedBody(receive, settings.max_body_bytes, settings.body_timeout_s)
-            await self._app(scope, limited, visit.send)
+            await self._app(_as_get(scope), limited, visit.send)
         except (ClientGoneError, ClientDisconnect):
             visit.status = visit.status or CLIENT_GONE
         except Exception as error:
@@ -46,6 +46,11 @@ class RequestGate:
             visit.trace.add({"http.route": visit.route})
             visit.end(scope["state"].get("caller"))
             self._state.metrics.count_http(visit.route, visit.status or CLIENT_GONE)
+
+
+def _as_get(scope: Scope) -> Scope:
+    """What can be had with GET can be asked about with HEAD; whoever speaks HTTP leaves the body out."""
+    return {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
 
 
 class _HttpVisit(Visit):

@@ -99,7 +99,7 @@ class EventStream(Response):
         admission: AbstractContextManager[Admitted],
         stream: Callable[[Admitted], AsyncGenerator[bytes, None]],
         *,
-        failed: Callable[[ApiError], bytes] = lambda error: frames([error.body()]),
+        failed: Callable[[ApiError], bytes] = lambda error: frames([error.event()]),
         write_timeout_s: float,
         timeout_s: float | None,
     ) -> None:

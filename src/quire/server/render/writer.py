@@ -137,7 +137,7 @@ class Writer(ABC):
                 yield self._event([delta])
 
     def failed(self, error: ApiError) -> Event:
-        return error.body()
+        return error.event()
 
     def last(self) -> Iterator[Event]:
         """What a stream ends with."""

@@ -268,6 +268,9 @@ def test_tokenize_and_back(tiny: Running, llm: LLM) -> None:
     assert reply["tokens"] == llm.tokenizer.encode("naïve 😀")
     assert reply["count"] == len(reply["tokens"]) == len(reply["token_strs"])
     assert tiny.ask("/detokenize", {"tokens": reply["tokens"]}).json == {"prompt": "naïve 😀"}
+    strange = tiny.ask("/detokenize", {"tokens": [5, 999_999]})
+    allowed = f"allowed: token ids from 0 to {llm.tokenizer.vocab_size - 1}."
+    assert (strange.status, strange.error["message"]) == (400, f"tokens[1] is 999999; {allowed}")
     chat = tiny.ask("/tokenize", {"messages": MESSAGES}).json
     assert chat["tokens"] == llm.tokenizer.apply_chat_template(MESSAGES)
     parts = [

@@ -1,8 +1,9 @@
 """The SQLite file of a collection: connections, transactions, and its errors made ours.
 
 `writing` is a transaction of the one writer, kept whole or not at all and on the disk when it ends. `reading` sees one
-state from beginning to end, whatever is written meanwhile, in this process or another. The file must never be opened
-but through SQLite: closing it would let go of the locks that SQLite holds on it for the whole process.
+state from beginning to end, whatever is written meanwhile, in this process or another. The file is there with its
+tables or not at all, so one that is empty has lost them. It must never be opened but through SQLite: closing it would
+let go of the locks that SQLite holds on it for the whole process.
 
 Threads: any number may read; the writer's transactions are taken one at a time by the caller.
 """
@@ -14,8 +15,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from quire.errors import CorruptIndexError, StorageError
+from quire.retrieval.store.files.folders import sync_folder
 
 DATABASE = "quire.db"
+BEGUN = "quire.db.new"
+"""What it is called while its tables are made."""
 BUSY_TIMEOUT_S = 30.0
 FORMAT = 1
 APPLICATION_ID = 0x51554952  # "QUIR"
@@ -151,20 +155,33 @@ class Database:
         )
 
     def _open_writer(self) -> sqlite3.Connection:
-        connection = self._connect("rwc")
-        connection.execute("PRAGMA page_size = 8192")
-        is_new = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone() == (0,)
-        if not is_new:
-            self._check_format(connection)
+        if not self.path.exists():
+            self._make()
+        connection = self._connect("rw")
+        self._check_format(connection)
         if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
             raise StorageError(f"{self.path} lies where memory cannot be shared; use a local file system")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA fullfsync = ON")
-        if is_new:
-            connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
         return connection
 
+    def _make(self) -> None:
+        begun = self.path.with_name(BEGUN)
+        if begun.exists():  # of somebody who came no further
+            begun.unlink()
+        connection = sqlite3.connect(begun, isolation_level=None)
+        try:
+            for pragma in ("page_size = 8192", "journal_mode = OFF", "synchronous = FULL", "fullfsync = ON"):
+                connection.execute(f"PRAGMA {pragma}")
+            connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
+        finally:
+            connection.close()
+        begun.replace(self.path)
+        sync_folder(self.path.parent)
+
     def _check_format(self, connection: sqlite3.Connection) -> None:
+        if connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone() == (0,):
+            raise CorruptIndexError(f"{self.path} is damaged (it is empty); restore a snapshot of it")
         (found,) = connection.execute("PRAGMA application_id").fetchone()
         if found != APPLICATION_ID:
             raise CorruptIndexError(f"{self.path} is no collection of Quire; give the folder of one, or a new folder")

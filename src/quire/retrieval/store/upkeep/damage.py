@@ -40,24 +40,21 @@ class Damage:
         return f"{self.what} {self.name}: {self.why}" if self.name else f"{self.what}: {self.why}"
 
 
-def find_damage(
-    database: Database, folder: Path, reading: Reading, is_named: Callable[[str], bool], advance: Advance
-) -> list[Damage]:
-    """All there is, in order of weight.
+def find_damage(database: Database, folder: Path, is_named: Callable[[str], bool], advance: Advance) -> list[Damage]:
+    """All there is on the disk, in order of weight.
 
     is_named     says whether the newest manifest names a segment; one that it does not may be gone.
     advance      is told how many chunks were looked at, now and then.
     """
-    connection = reading.connection
-    return [
-        *(Damage("database", "", why) for why in database.check()),
-        *_in_documents(connection),
-        *_in_chunks(connection, advance),
-        *_in_vectors(connection),
-        *_in_fields(connection),
-        *(damage for damage in _in_segments(connection, folder) if is_named(damage.name)),
-        *_in_indexes(reading),
-    ]
+    with database.reading() as connection:
+        return [
+            *(Damage("database", "", why) for why in database.check()),
+            *_in_documents(connection),
+            *_in_chunks(connection, advance),
+            *_in_vectors(connection),
+            *_in_fields(connection),
+            *(damage for damage in _in_segments(connection, folder) if is_named(damage.name)),
+        ]
 
 
 def damaged_documents(connection: Connection) -> list[Damage]:
@@ -125,7 +122,8 @@ def _verify(folder: Path, segment: Segment) -> None:
     kind.verify(path_of(folder, segment))
 
 
-def _in_indexes(reading: Reading) -> Iterator[Damage]:
+def in_indexes(reading: Reading) -> Iterator[Damage]:
+    """Where the indexes in memory do not hold what the rows of the same state say."""
     chunks = rows.chunk_keys(reading.connection, 1, reading.view.last_key)
     dense, words = reading.view.keys()
     if not np.array_equal(words, chunks):

@@ -1,13 +1,12 @@
 """/tokenize and /detokenize, as vLLM has them."""
 
 import asyncio
-from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
 from quire.protocol.openai import DetokenizeRequest, TokenizeRequest
 from quire.protocol.openai.answers import Text, Tokens
-from quire.server.answering.questions import token_ids_of
+from quire.server.answering.questions import text_of, token_ids_of
 from quire.server.http.bodies import JsonAnswer, described, read_body
 from quire.server.state import state_of
 
@@ -31,5 +30,4 @@ async def detokenize(request: Request) -> Response:
     """The text of token ids, special ones written out."""
     state, body = state_of(request), await read_body(request, DetokenizeRequest)
     state.served_name(body.model)
-    decode = partial(state.tokenizer.decode, body.tokens, skip_special_tokens=False)
-    return JsonAnswer({"prompt": await asyncio.to_thread(decode)})
+    return JsonAnswer({"prompt": await asyncio.to_thread(text_of, state, body)})
