@@ -5,11 +5,9 @@ no code from a repository.
 """
 
 import hashlib
-import json
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -18,6 +16,7 @@ from quire.models.config import ModelConfig, from_hf
 from quire.models.decoder import CausalLM
 from quire.models.gguf import GgufFile, open_gguf
 from quire.models.hub import local_path
+from quire.models.json_files import read_json_object
 from quire.models.llama_cpp import GgufCheckpoint, from_gguf
 from quire.models.packing.plan import plan_packing
 from quire.models.packing.store import open_store
@@ -98,24 +97,6 @@ def _read_directory(path: Path) -> tuple[ModelConfig, Checkpoint]:
         where=str(path / "config.json"),
     )
     return config, SafetensorsCheckpoint(path)
-
-
-def read_json(path: Path) -> Any:
-    """Raises ModelLoadError where the file is missing or no JSON."""
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise ModelLoadError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise ModelLoadError(f"{path} is not JSON ({error}).") from error
-
-
-def read_json_object(path: Path) -> dict[str, Any]:
-    """Raises ModelLoadError where the file is missing or something else."""
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise ModelLoadError(f"{path} holds a JSON {type(value).__name__}; expected an object.")
-    return value
 
 
 def _fingerprint(config: ModelConfig, checkpoint: Checkpoint, quantization: str | None) -> bytes:

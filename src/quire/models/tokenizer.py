@@ -20,7 +20,7 @@ from tokenizers import Tokenizer as Backend
 from quire.errors import InvalidRequestError, ModelLoadError, shown
 from quire.models.config import Fields, eos_token_ids
 from quire.models.gguf import GgufFile, open_gguf
-from quire.models.loading import read_json_object
+from quire.models.json_files import read_json_object
 from quire.models.text.chat_template import ChatTemplate, compile_template
 from quire.models.text.gguf_tokenizer import read_gguf
 from quire.models.text.incremental_decoder import IncrementalDecoder

@@ -20,7 +20,8 @@ from quire.models.encoders.causal import CausalEncoder
 from quire.models.encoders.config import EncoderConfig, from_hf, is_encoder
 from quire.models.encoders.names import EncoderCheckpoint
 from quire.models.hub import local_path
-from quire.models.loading import DTYPES, read_json_object
+from quire.models.json_files import read_json_object
+from quire.models.loading import DTYPES
 from quire.models.packing.plan import KINDS, pack_for_machine, plan_packing
 from quire.models.safetensors import SafetensorsCheckpoint
 from quire.models.tokenizer import Tokenizer

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from quire.errors import ModelLoadError, shown
-from quire.models.loading import read_json, read_json_object
+from quire.models.json_files import read_json, read_json_object
 from quire.retrieval.neural.pooling import Pooling
 
 _POOLINGS: dict[str, Pooling] = {"mean": "mean", "cls": "cls", "lasttoken": "last", "max": "max"}
