@@ -79,6 +79,22 @@ def test_a_file_that_cannot_be_compared_with_is_refused_before_anything_runs(tmp
         run(compare_path=tmp_path / "none.json")
 
 
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        ("--n=0", "n is 0; allowed: whole numbers from 1 up."),
+        ("--threads=-1", "threads is -1; allowed: whole numbers from 0 up."),
+        ("--sizes=5,-1", "sizes is '5,-1'; allowed: whole numbers above 0"),
+        ("--sizes=5,x", "sizes is '5,x'; allowed: whole numbers above 0"),
+    ],
+)
+def test_a_size_that_is_none_is_refused(flag: str, words: str) -> None:
+    parameters = (Parameter("n", int, 3), Parameter("threads", int, 0), Parameter("sizes", tuple[int, ...], (1, 2)))
+    result = CliRunner().invoke(bench_app(Counting("counting", "tests", "Counts.", parameters)), [flag])
+    assert isinstance(result.exception, ConfigError)
+    assert words in str(result.exception)
+
+
 @pytest.mark.parametrize("flag", ["--json", "--csv", "--plot"])
 def test_a_place_that_cannot_be_written_is_refused_before_anything_runs(tmp_path: Path, flag: str) -> None:
     (tmp_path / "file").write_text("in the way")

@@ -67,8 +67,9 @@ class Report:
     @classmethod
     def from_json(cls, text: str) -> "Report":
         data = json.loads(text)
-        if data.get("schema") != SCHEMA:
-            raise ValueError(f"schema is {data.get('schema')!r}; allowed: {SCHEMA}. Run the benchmark again.")
+        found = data.get("schema") if isinstance(data, dict) else None
+        if found != SCHEMA:
+            raise ValueError(f"its schema is {found!r}; allowed: {SCHEMA}")
         results = [_result_of(entry) for entry in data["results"]]
         return cls(data["title"], results, data["environment"], data["date"])
 
@@ -77,7 +78,9 @@ class Report:
         """Raises ValueError with the path where it is no saved report, OSError where it cannot be read."""
         try:
             return cls.from_json(path.read_text())
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except KeyError as error:
+            raise ValueError(f"{path} is not a saved benchmark report: it has no {error}") from error
+        except (TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{path} is not a saved benchmark report: {error}") from error
 
 

@@ -198,14 +198,19 @@ def _as_parameter(parameter: Parameter) -> inspect.Parameter:
 
 
 def _parsed(parameter: Parameter, value: Any) -> Any:
+    if parameter.type is int and value < (least := min(1, parameter.default)):
+        raise ConfigError(f"{parameter.name} is {value}; allowed: whole numbers from {least} up.")
     if parameter.type != tuple[int, ...]:
         return value
     try:
-        return tuple(_whole_number(part) for part in str(value).split(",") if value)
+        sizes = tuple(_whole_number(part) for part in str(value).split(",") if value)
     except ValueError:
+        sizes = (0,)
+    if any(size < 1 for size in sizes):
         raise ConfigError(
-            f"{parameter.name} is {shown(value)}; allowed: whole numbers with commas between, like 500,10k,2M."
-        ) from None
+            f"{parameter.name} is {shown(value)}; allowed: whole numbers above 0 with commas between, like 500,10k,2M."
+        )
+    return sizes
 
 
 def _whole_number(text: str) -> int:
