@@ -1,10 +1,21 @@
-"""Tests keep what they cache in a folder of their own, subprocesses included, and log as if they were alone."""
+"""Tests keep what they cache in a folder of their own, subprocesses included, and log as if they were alone. What
+hypothesis tries is the same every time, and no example is too slow for it: a test fails for what the code does."""
 
+import gc
 import logging
 import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+settings.load_profile("ci")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: collections of rubbish, which every benchmark asks for, need not look through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

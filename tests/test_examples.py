@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 ARGUMENTS = {
     "notes_collection.py": ["who drew the map?", "--words-only"],
@@ -32,7 +34,7 @@ def test_every_example_is_run() -> None:
 def test_example(name: str) -> None:
     command = [sys.executable, str(EXAMPLES / name), *ARGUMENTS[name]]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     assert PRINTED[name] in done.stdout
     assert ("embedded quire-tiny" in done.stderr) == (name != "notes_collection.py")

@@ -18,6 +18,7 @@ from quire.cli.app import app
 from quire.server import run
 from quire.server.settings import ServerSettings
 from quire.server.state import ServedModel
+from tests.patience import PATIENCE_S
 
 
 @contextmanager
@@ -36,7 +37,7 @@ def serving(*arguments: str, **environment: str) -> Iterator[tuple["subprocess.P
         yield process, url
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE_S)
 
 
 def test_it_serves_the_model_we_carry_until_sigterm() -> None:
@@ -45,7 +46,7 @@ def test_it_serves_the_model_we_carry_until_sigterm() -> None:
         with urllib.request.urlopen(request) as response:
             assert [model["id"] for model in json.load(response)["data"]] == ["mine"]
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE_S) == 0
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,9 @@ from quire.errors import ConfigError, InvalidRequestError
 from quire.protocol._generated import quire_pb2 as pb
 from quire.protocol._generated.quire_pb2_grpc import QuireServicer, add_QuireServicer_to_server
 from tests.fakes import fake_engine
+from tests.patience import wait_until
 from tests.server.scripted import CALL_CLOCK, CALL_OSLO, CLOCK, OSLO, WEATHER, scripted
-from tests.server.serving import Running, running, wait_until
+from tests.server.serving import Running, running
 
 QUESTION = [{"role": "user", "content": "hello world"}]
 NO_RETRIES = RetryPolicy(max_retries=0)
@@ -214,16 +215,24 @@ def test_keys(way: str) -> None:
             assert client.generate([5], max_tokens=1)["usage"]["completion_tokens"] == 1
 
 
+def refusal_of(client: Client) -> ServerError:
+    """At once, unless the machine takes a second over a request: then it is no more than the quota."""
+    while True:
+        try:
+            [*client.generate_stream([5], max_tokens=1)]
+        except ServerError as error:
+            return error
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_quota_is_waited_for(way: str) -> None:
     engine, _ = fake_engine()
     with running(engine, grpc_port=0, key_requests_per_s=1, rate_window_s=1) as server:
         with Client(url(server, way), retries=NO_RETRIES) as client:
             client.generate([5], max_tokens=1)
-            with pytest.raises(ServerError) as caught:
-                [*client.generate_stream([5], max_tokens=1)]
-            assert (caught.value.status, caught.value.code) == (429, "rate_limit_exceeded")
-            assert caught.value.retry_after_s in (1, 2)
+            refused = refusal_of(client)
+            assert (refused.status, refused.code) == (429, "rate_limit_exceeded")
+            assert refused.retry_after_s in (1, 2)
         with Client(url(server, way)) as client:
             assert [*client.generate_stream([5], max_tokens=1)]
 

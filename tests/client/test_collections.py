@@ -12,8 +12,9 @@ from quire import AsyncClient, Client, Collection, RetryPolicy, ServerError
 from quire.client import joined_chat
 from quire.errors import InvalidRequestError
 from tests.models.tiny_encoders import write_tiny_encoder
+from tests.patience import wait_until
 from tests.server.scripted import scripted
-from tests.server.serving import Running, wait_until
+from tests.server.serving import Running
 
 RIVER: Any = {"id": "a/river", "text": "The Orne flows into the Channel.", "metadata": {"id": 2**62 + 1, "tags": ["a"]}}
 TOWN: Any = {"id": "..", "text": "Caen is a town.", "metadata": None}

@@ -13,6 +13,7 @@ from quire.engine.outputs import OutputKind
 from quire.errors import EngineClosedError, InvalidRequestError
 from quire.sampling_params import SamplingParams
 from tests.fakes import fake_engine, greedy
+from tests.patience import PATIENCE_S
 
 PROMPT = list(range(10, 30))
 GREEDY = SamplingParams(temperature=0, max_tokens=8)
@@ -23,7 +24,7 @@ def on_engine(test: Callable[[AsyncEngine], Coroutine[Any, Any, None]], **knobs:
     inner, _ = fake_engine(num_blocks=256, **knobs)
     engine = AsyncEngine(inner)
     try:
-        asyncio.run(asyncio.wait_for(test(engine), 30))
+        asyncio.run(asyncio.wait_for(test(engine), PATIENCE_S))
     finally:
         engine.close()
     assert inner.scheduler.blocks.num_free_blocks == 256
@@ -112,13 +113,13 @@ def test_an_engine_that_dies_tells_all_who_wait_also_those_who_came_during_its_l
     def observer(_: BlockEvent) -> None:
         if not may_fail.is_set():
             in_step.set()
-            may_fail.wait(30)
+            may_fail.wait(PATIENCE_S)
             raise EngineClosedError("a rank is gone")
 
     async def test(engine: AsyncEngine) -> None:
         streams = [engine.generate(await engine.prepare({"prompt_token_ids": PROMPT}, GREEDY)) for _ in range(2)]
         early = asyncio.create_task(anext(streams[0]))
-        await asyncio.to_thread(in_step.wait, 30)
+        await asyncio.to_thread(in_step.wait, PATIENCE_S)
         late = asyncio.create_task(anext(streams[1]))
         await asyncio.sleep(0)  # it has asked
         may_fail.set()
@@ -131,7 +132,7 @@ def test_an_engine_that_dies_tells_all_who_wait_also_those_who_came_during_its_l
 
 def test_a_refusal_for_a_reader_whose_loop_is_gone_harms_nobody() -> None:
     is_gone = threading.Event()
-    inner, _ = fake_engine(observer=lambda _: is_gone.wait(30))
+    inner, _ = fake_engine(observer=lambda _: is_gone.wait(PATIENCE_S))
     engine = AsyncEngine(inner)
     prepared = inner.prepare({"prompt_token_ids": PROMPT}, SamplingParams(max_tokens=None))
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from quire.errors import ConfigError, EngineClosedError
 from quire.scheduling.microbatch import BatchedCalls, MicroBatcher
+from tests.patience import PATIENCE_S
 
 
 class Clock:
@@ -100,17 +101,17 @@ def test_what_comes_while_a_batch_runs_is_the_next_batch():
     def run(items):
         batches.append(list(items))
         begun.set()
-        assert go.wait(10)
+        assert go.wait(PATIENCE_S)
         return items
 
     with BatchedCalls(run, max_batch=4, max_wait_ms=0.0) as calls:
         first = calls.submit("a")
-        assert begun.wait(10)
+        assert begun.wait(PATIENCE_S)
         others = [calls.submit(item) for item in "bcdef"]
         others[1].cancel()
         go.set()
-        assert first.result(10) == "a"
-        assert [future.result(10) for future in others if not future.cancelled()] == ["b", "d", "e", "f"]
+        assert first.result(PATIENCE_S) == "a"
+        assert [future.result(PATIENCE_S) for future in others if not future.cancelled()] == ["b", "d", "e", "f"]
     assert batches == [["a"], ["b", "d", "e"], ["f"]]
 
 
@@ -129,7 +130,7 @@ def test_a_call_runs_in_its_own_thread_where_nothing_else_does():
             calls.call("bad")
         with pytest.raises(RuntimeError, match="gave 0 results"):
             calls.call("lost")
-        assert calls.submit("b").result(10) == "b"
+        assert calls.submit("b").result(PATIENCE_S) == "b"
     assert [(thread == get_ident(), items) for thread, items in ran] == [
         (True, ["a"]),
         (True, ["bad"]),
@@ -146,13 +147,13 @@ def test_a_call_that_comes_while_another_runs_waits_with_the_rest_for_its_turn()
     def run(items):
         batches.append(list(items))
         begun.set()
-        assert go.wait(10)
+        assert go.wait(PATIENCE_S)
         return items
 
     with BatchedCalls(run, max_batch=4, max_wait_ms=0.0) as calls:
         threads = [Thread(target=lambda item=item: found.append(calls.call(item))) for item in "abc"]
         threads[0].start()
-        assert begun.wait(10)
+        assert begun.wait(PATIENCE_S)
         future = calls.submit("d")
         for thread in threads[1:]:
             thread.start()
@@ -162,7 +163,7 @@ def test_a_call_that_comes_while_another_runs_waits_with_the_rest_for_its_turn()
         go.set()
         for thread in threads:
             thread.join()
-        assert future.result(10) == "d"
+        assert future.result(PATIENCE_S) == "d"
     assert sorted(found) == ["a", "b", "c"]
     assert [len(batch) for batch in batches] == [1, 3]
 
@@ -175,10 +176,10 @@ def test_an_error_goes_to_its_batch_and_to_no_other():
 
     with BatchedCalls(run, max_batch=1, max_wait_ms=0.0) as calls:
         good, bad, after = (calls.submit(item) for item in ("good", "bad", "after"))
-        assert good.result(10) == "good"
+        assert good.result(PATIENCE_S) == "good"
         with pytest.raises(ValueError, match="bad item"):
-            bad.result(10)
-        assert after.result(10) == "after"
+            bad.result(PATIENCE_S)
+        assert after.result(PATIENCE_S) == "after"
 
 
 def test_a_missing_result_is_an_error():
@@ -186,7 +187,7 @@ def test_a_missing_result_is_an_error():
         BatchedCalls(lambda items: items[1:], max_batch=4, max_wait_ms=0.0) as calls,
         pytest.raises(RuntimeError, match="A batch of 1 items gave 0 results"),
     ):
-        calls.submit("a").result(10)
+        calls.submit("a").result(PATIENCE_S)
 
 
 def test_closing_answers_what_was_submitted_and_takes_no_more():

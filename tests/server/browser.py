@@ -15,8 +15,9 @@ from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
 
+from tests.patience import PATIENCE_S
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PATIENCE_S = 20
 USED_ROLES = {"button", "link", "textbox", "searchbox", "combobox", "spinbutton", "DisclosureTriangle"}
 PALE = """(() => {
   const rgb = (color) => color.match(/[\\d.]+/g).map(Number);

@@ -19,7 +19,8 @@ from quire.sampling_params import SamplingParams
 from quire.sequence import FinishReason
 from quire.server.state import ServedModel
 from tests.models.tiny_tokenizers import write_tiny_tokenizer
-from tests.server.serving import Running, running, wait_until
+from tests.patience import wait_until
+from tests.server.serving import Running, running
 
 VOCAB_SIZE = 320
 

@@ -3,7 +3,6 @@
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,15 +16,7 @@ from quire.server.app import create_app
 from quire.server.run import DrainingServer, open_port
 from quire.server.settings import ServerSettings
 from quire.server.state import ServedModel, ServerState
-
-PATIENCE_S = 20
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline_s, "it did not come to pass"
-        time.sleep(0.005)
+from tests.patience import PATIENCE_S, wait_until
 
 
 @dataclass

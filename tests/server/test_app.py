@@ -16,7 +16,8 @@ from quire.engine.async_engine import AsyncEngine
 from quire.errors import EngineClosedError, ModelLoadError
 from quire.observability import log
 from tests.fakes import fake_engine, greedy
-from tests.server.serving import Running, running, wait_until
+from tests.patience import PATIENCE_S, wait_until
+from tests.server.serving import Running, running
 
 PROMPT = list(range(10, 30))
 TEXT: dict[str, Any] = {"prompt": PROMPT, "temperature": 0, "max_tokens": 8, "return_token_ids": True}
@@ -28,7 +29,7 @@ NUM_BLOCKS = 4096
 def fake() -> Iterator[Running]:
     """A server of a fake model without a tokenizer and with a long context; at the end no block may be held."""
     engine, _ = fake_engine(num_blocks=NUM_BLOCKS, max_model_len=4 * NUM_BLOCKS)
-    with running(engine, max_body_bytes=1 << 20, header_timeout_s=0.5, body_timeout_s=0.5) as server:
+    with running(engine, max_body_bytes=1 << 20) as server:
         yield server
         wait_until(lambda: is_idle(server))
 
@@ -105,7 +106,7 @@ def test_a_fault_of_ours_is_500_without_its_words() -> None:
 
 def test_a_body_too_long_is_refused_by_its_header_and_by_its_bytes(fake: Running) -> None:
     assert fake.ask("/v1/completions", b" " * (1 << 20) + b"x").status == 413
-    connection = HTTPConnection("127.0.0.1", fake.port, timeout=20)
+    connection = HTTPConnection("127.0.0.1", fake.port, timeout=PATIENCE_S)
     chunks = (b" " * 65_536 for _ in range(1600))  # 100 MB that no header announces
     connection.request("POST", "/v1/completions", chunks, {"Content-Type": "application/json"}, encode_chunked=True)
     assert connection.getresponse().status == 413
@@ -156,20 +157,20 @@ def test_what_is_no_http_is_answered_400(fake: Running) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"POST /v1/completions HTTP/1.1\r\nHost:"])
-def test_headers_that_never_end_close_the_connection(fake: Running, data: bytes) -> None:
-    with fake.raw(data) as connection:
+def test_headers_that_never_end_close_the_connection(data: bytes) -> None:
+    with running(fake_engine()[0], header_timeout_s=0.5) as server, server.raw(data) as connection:
         assert connection.recv(100) == b""
 
 
-def test_a_body_that_never_ends_is_answered_408(fake: Running) -> None:
+def test_a_body_that_never_ends_is_answered_408() -> None:
     head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
-    with fake.raw(head) as connection:
+    with running(fake_engine()[0], body_timeout_s=0.3) as server, server.raw(head) as connection:
         assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
 
 
 def test_quotas_are_429_and_capacity_is_503_and_both_say_when_to_come_again() -> None:
     engine, _ = fake_engine(num_blocks=NUM_BLOCKS, max_model_len=4 * NUM_BLOCKS)
-    limits: dict[str, Any] = {"key_requests_per_s": 0.2, "requests_per_s": 0.3, "rate_window_s": 10.0}
+    limits: dict[str, Any] = {"key_requests_per_s": 0.002, "requests_per_s": 0.003, "rate_window_s": 1000.0}
     with running(engine, api_key=("a", "b", "c"), **limits) as server:
         asked = [server.ask("/v1/completions", TEXT, Authorization=f"Bearer {key}") for key in "aaabb"]
         assert [reply.status for reply in asked] == [200, 200, 429, 200, 503]
@@ -336,6 +337,7 @@ def test_request_ids_come_back_and_the_log_has_no_prompts(fake: Running) -> None
     try:
         named = fake.ask("/v1/completions", {**TEXT, "user": "someone"}, X_Request_Id="my-id-1")
         forged = fake.ask("/version", X_Request_Id="two words")
+        wait_until(lambda: stream.getvalue().count("\n") == 2)
     finally:
         logger = logging.getLogger("quire")
         logger.handlers.clear()
@@ -363,7 +365,7 @@ def test_version(fake: Running) -> None:
 
 def after(event: threading.Event) -> Callable[[], AsyncEngine]:
     def load() -> AsyncEngine:
-        assert event.wait(20)
+        assert event.wait(PATIENCE_S)
         return AsyncEngine(fake_engine(num_blocks=NUM_BLOCKS, max_model_len=4 * NUM_BLOCKS)[0])
 
     return load
@@ -387,35 +389,35 @@ def test_a_model_that_cannot_be_loaded_ends_the_server() -> None:
         raise ModelLoadError("no such model")
 
     with running(load) as server:
-        server.thread.join(20)
+        server.thread.join(PATIENCE_S)
         assert not server.thread.is_alive()
         assert str(server.state.error) == "no such model"
 
 
 def test_draining_finishes_what_runs_and_takes_nothing_new() -> None:
     engine, _ = fake_engine(num_blocks=NUM_BLOCKS, max_model_len=4 * NUM_BLOCKS)
-    with running(engine) as server:
-        waiting = HTTPConnection("127.0.0.1", server.port, timeout=20)
+    with running(engine, shutdown_timeout_s=PATIENCE_S) as server:
+        waiting = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_S)
         waiting.connect()
         long = json.dumps({**TEXT, "max_tokens": 500, "stream": True})
         waiting.request("POST", "/v1/completions", long, {"Content-Type": "application/json"})
         response = waiting.getresponse()
         server.server.drain()
         assert response.read().endswith(b"data: [DONE]\n\n")
-        server.thread.join(20)
+        server.thread.join(PATIENCE_S)
         with pytest.raises(ConnectionError):
-            socket.create_connection(("127.0.0.1", server.port), timeout=5)
+            socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S)
 
 
 def test_at_the_deadline_what_still_runs_is_ended() -> None:
     engine, _ = fake_engine(num_blocks=NUM_BLOCKS, max_model_len=4 * NUM_BLOCKS)
     with running(engine, shutdown_timeout_s=0.6) as server:
-        connection = HTTPConnection("127.0.0.1", server.port, timeout=20)
+        connection = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_S)
         body = json.dumps({**ENDLESS, "stream": True})
         connection.request("POST", "/v1/completions", body, {"Content-Type": "application/json"})
         response = connection.getresponse()
         server.server.drain()
-        server.thread.join(20)
+        server.thread.join(PATIENCE_S)
         assert not server.thread.is_alive()
         response.close()
     assert engine.scheduler.blocks.num_free_blocks == NUM_BLOCKS

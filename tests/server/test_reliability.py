@@ -6,7 +6,8 @@ import socket
 
 from quire.server.state import ServedModel
 from tests.fakes import fake_engine, greedy
-from tests.server.serving import Running, running, wait_until
+from tests.patience import wait_until
+from tests.server.serving import Running, running
 
 PROMPT = list(range(10, 30))
 NUM_BLOCKS = 4096
@@ -66,7 +67,8 @@ def test_readers_who_never_read_lose_their_streams_and_keep_nobody_waiting() -> 
             reader.connect(("127.0.0.1", server.port))
             reader.sendall(request({"max_tokens": 12_000}))
             readers.append(reader)
-        wait_until(lambda: server.state.engine.stats().num_running == len(readers))
+        for reader in readers:
+            assert reader.recv(1, socket.MSG_PEEK) == b"H"  # its stream has begun, and it took nothing
         assert still_serves(server)
         wait_until(lambda: is_idle(server))
         for reader in readers:

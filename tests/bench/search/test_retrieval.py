@@ -19,7 +19,7 @@ from quire.retrieval.pipeline import RetrievalPipeline
 from quire.retrieval.store.state.reading import Reading
 from tests.retrieval.fakes import HashedWords
 
-PAUSE_S = 0.05
+PAUSE_S = 0.25  # what no other stage takes, on a busy machine either
 TEXTS = [f"passage number {i} of the book about owls" for i in range(30)]
 
 

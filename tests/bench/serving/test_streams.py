@@ -13,7 +13,8 @@ from quire.bench.serving.streams import Received, stream_all, summary
 from quire.engine.async_engine import AsyncEngine
 from quire.engine.engine import LLMEngine
 from quire.errors import ConfigError
-from tests.server.serving import running, wait_until
+from tests.patience import wait_until
+from tests.server.serving import running
 
 
 def received(*pieces: tuple[int, str]) -> Received:

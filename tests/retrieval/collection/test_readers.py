@@ -17,8 +17,10 @@ from quire.retrieval.collection import Collection
 from quire.retrieval.collection.search import Request
 from quire.retrieval.store.files.segments import FoldPolicy
 from quire.retrieval.store.state.view import View
+from quire.retrieval.store.tables import database
 from quire.retrieval.store.tables.filters import Among, Not
 from quire.retrieval.store.tables.rows import Connection
+from tests.patience import PATIENCE_S
 from tests.retrieval.fakes import HashedWords
 
 OPTIONS = {"embedder": HashedWords(dim=8), "policy": FoldPolicy(min_rows=4, fanout=2, words_share=0.2)}
@@ -85,7 +87,7 @@ def test_other_processes_see_whole_changes_in_their_order(tmp_path) -> None:
             for number in range(1, NUM_CHANGES + 1):
                 change(writer, number)
             seen += map(json.loads, reader.stdout)
-            assert reader.wait(60) == 0
+            assert reader.wait(PATIENCE_S) == 0
     allowed = [state_after(i) for i in range(NUM_CHANGES + 1)]
     between = [sorted({*state_after(i), *state_after(i + 1)}) for i in range(NUM_CHANGES)]
     order = {tuple(state): 2 * i for i, state in enumerate(allowed)}
@@ -95,8 +97,9 @@ def test_other_processes_see_whole_changes_in_their_order(tmp_path) -> None:
     assert places[-1] >= 2 * NUM_CHANGES - 1
 
 
-def test_a_reading_does_not_change_under_who_reads(tmp_path) -> None:
-    """Also while the same process commits, folds and compacts."""
+def test_a_reading_does_not_change_under_who_reads(tmp_path, monkeypatch) -> None:
+    """Also while the same process commits, folds and compacts, which then cannot wait for who reads to be done."""
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.0)
     with Collection.open(tmp_path / "c", **OPTIONS) as writer:
         change(writer, 0)
         with Collection.open(tmp_path / "c", **OPTIONS, read_only=True) as reader, reader._store.reading() as reading:
@@ -173,7 +176,7 @@ def test_closing_waits_for_the_search_that_is_under_way(tmp_path) -> None:
     everything = Not(Among("nothing", None))
     hits = collection.ask(Request("pair", 10, "hybrid", everything), timed=timed)
     assert sorted(hit.document_id for hit in hits) == state_after(0)
-    closing.join(10)
+    closing.join(PATIENCE_S)
     assert not closing.is_alive()
 
 

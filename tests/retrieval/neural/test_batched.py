@@ -13,6 +13,7 @@ import torch
 
 from quire.models.encoders import PackedTexts
 from quire.retrieval.neural.batched import BatchedTexts, Texts
+from tests.patience import PATIENCE_S
 
 
 def sums(texts: PackedTexts) -> torch.Tensor:
@@ -48,18 +49,18 @@ def test_what_comes_while_a_batch_runs_is_computed_together() -> None:
 
     def wait() -> None:
         begun.set()
-        assert go.wait(10)
+        assert go.wait(PATIENCE_S)
 
     batched = BatchedTexts(sizes_into(seen, wait), 100)
     with ThreadPoolExecutor(6) as pool:
         first = pool.submit(lambda: next(batched.results(Texts([[1]]))))
-        assert begun.wait(10)
+        assert begun.wait(PATIENCE_S)
         others = [pool.submit(lambda n=n: next(batched.results(Texts([[n]] * n)))) for n in (2, 3, 4)]
         while len(batched._calls._batcher) < 3:
             pass
         go.set()
-        assert first.result(10)[:, 0].tolist() == [1]
-        assert [future.result(10)[:, 0].tolist() for future in others] == [[2] * 2, [3] * 3, [4] * 4]
+        assert first.result(PATIENCE_S)[:, 0].tolist() == [1]
+        assert [future.result(PATIENCE_S)[:, 0].tolist() for future in others] == [[2] * 2, [3] * 3, [4] * 4]
     assert len(seen) == 2
     assert len(seen[1]) == 9
 

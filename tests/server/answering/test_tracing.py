@@ -18,8 +18,9 @@ from quire.engine.assembly import assemble
 from quire.observability.trace import Traces
 from quire.protocol._generated import quire_pb2 as pb
 from quire.protocol._generated.quire_pb2_grpc import QuireStub
+from tests.patience import wait_until
 from tests.rag.chunks import CAEN, ORNE
-from tests.server.serving import Running, running, wait_until
+from tests.server.serving import Running, running
 
 CHAT = "/v1/chat/completions"
 SECRET = "a secret of the caller"

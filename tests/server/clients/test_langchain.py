@@ -15,8 +15,9 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAI, OpenAIEmbeddings
 from pydantic import BaseModel
 
+from tests.patience import wait_until
 from tests.server.scripted import CALL_CLOCK, CALL_OSLO, OSLO, ScriptedEngine, scripted
-from tests.server.serving import Running, wait_until
+from tests.server.serving import Running
 
 ASKED = [SystemMessage("Be brief."), HumanMessage("What is the weather in Oslo?")]
 

@@ -13,8 +13,9 @@ import pytest
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else importing it asks the network for prices
 import litellm
 
+from tests.patience import wait_until
 from tests.server.scripted import CALL_CLOCK, CALL_OSLO, CLOCK, OSLO, WEATHER, ScriptedEngine, scripted
-from tests.server.serving import Running, wait_until
+from tests.server.serving import Running
 
 MESSAGES: Any = [
     {"role": "system", "content": "Be brief."},

@@ -18,7 +18,8 @@ from quire.observability import log
 from quire.protocol._generated import quire_pb2 as pb
 from quire.protocol._generated.quire_pb2_grpc import QuireStub
 from tests.fakes import fake_engine, greedy
-from tests.server.serving import PATIENCE_S, Running, running, wait_until
+from tests.patience import PATIENCE_S, wait_until
+from tests.server.serving import Running, running
 
 PROMPT = list(range(10, 30))
 NUM_BLOCKS = 4096
@@ -111,7 +112,7 @@ def test_a_channel_that_closes_ends_all_its_calls_and_no_other(fake: tuple[Runni
 
 
 def test_a_reader_that_takes_nothing_loses_its_stream() -> None:
-    with fake_server(write_timeout_s=0.2) as (server, _):
+    with fake_server(write_timeout_s=1.0) as (server, _):
         small = [
             ("grpc.http2.max_frame_size", 16384),
             ("grpc.http2.lookahead_bytes", 1024),
@@ -156,14 +157,14 @@ def test_no_key_finds_the_kv_of_another() -> None:
 
 
 def test_quotas_and_capacity_say_when_to_come_again() -> None:
-    with fake_server(key_requests_per_s=0.1, rate_window_s=10) as (_, stub):
+    with fake_server(key_requests_per_s=0.001, rate_window_s=1000) as (_, stub):
         assert len(tokens(stub.Generate(asked()))) == 8
         error = error_of(stub.Generate(asked()))
         told = dict(error.trailing_metadata())
         assert (error.code().name, told["quire-code"]) == ("RESOURCE_EXHAUSTED", "rate_limit_exceeded")
-        assert 0 < int(told["retry-after"]) <= 11
+        assert 0 < int(told["retry-after"]) <= 1100
         assert int(told["grpc-retry-pushback-ms"]) == 1000 * int(told["retry-after"])
-    with fake_server(requests_per_s=0.1, rate_window_s=10) as (_, stub):
+    with fake_server(requests_per_s=0.001, rate_window_s=1000) as (_, stub):
         assert len(tokens(stub.Generate(asked()))) == 8
         error = error_of(stub.Generate(asked()))
         assert (error.code().name, "retry-after" in dict(error.trailing_metadata())) == ("UNAVAILABLE", True)

@@ -16,8 +16,9 @@ from quire.protocol._generated import quire_pb2 as pb
 from quire.protocol._generated.quire_pb2_grpc import QuireStub
 from quire.protocol.protobuf import as_dict
 from quire.protocol.rpc_bodies import message_of
+from tests.patience import wait_until
 from tests.server.scripted import CALL_OSLO, OSLO, WEATHER, scripted
-from tests.server.serving import Running, running, wait_until
+from tests.server.serving import Running, running
 
 QUESTION = [{"role": "user", "content": "hello world"}]
 GREEDY = pb.Sampling(temperature=0, return_token_ids=True)

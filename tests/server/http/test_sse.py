@@ -1,6 +1,7 @@
 """Streams with readers of every kind: quick, slow, stuck, and gone."""
 
 import asyncio
+import selectors
 from collections.abc import AsyncGenerator, Callable
 from contextlib import contextmanager
 from typing import Any
@@ -65,14 +66,37 @@ class Source:
             self.is_closed = True
 
 
-def streamed(source: Source, wire: Callable[[], Wire], timeout_s: float | None = None) -> Wire:
+class ClockOfNumbers(asyncio.SelectorEventLoop):
+    """A loop whose time is a number: it goes on to the next timer as soon as there is nothing else to do."""
+
+    def __init__(self) -> None:
+        super().__init__(TimeSkips(self))
+        self.now_s = 0.0
+
+    def time(self) -> float:
+        return self.now_s
+
+
+class TimeSkips(selectors.DefaultSelector):
+    def __init__(self, loop: ClockOfNumbers) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        assert timeout is not None, "all wait, and nothing will ever come"
+        self._loop.now_s += timeout
+        return super().select(0)
+
+
+def streamed(source: Source, wire: Callable[[], Wire]) -> Wire:
     async def run() -> Wire:
         found = wire()
-        response = EventStream(source.admission(), source.stream, write_timeout_s=0.05, timeout_s=timeout_s)
-        await asyncio.wait_for(response({"type": "http"}, found.receive, found.send), 10)
+        response = EventStream(source.admission(), source.stream, write_timeout_s=0.05, timeout_s=None)
+        await response({"type": "http"}, found.receive, found.send)
         return found
 
-    wire_after = asyncio.run(run())
+    with asyncio.Runner(loop_factory=ClockOfNumbers) as runner:
+        wire_after = runner.run(run())
     assert (source.is_closed, source.is_admitted) == (True, False)
     return wire_after
 

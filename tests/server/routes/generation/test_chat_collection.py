@@ -15,9 +15,10 @@ from quire.server.retrieval.collections import Collections
 from quire.server.retrieval.retrieval import NUM_ASKING_THREADS
 from quire.server.settings import ServerSettings
 from quire.server.state import ServedModel, ServerState
+from tests.patience import wait_until
 from tests.rag.chunks import CAEN, ORNE, VIRE
 from tests.server.scripted import CALL_CLOCK, CLOCK, ScriptedEngine, scripted
-from tests.server.serving import Running, wait_until
+from tests.server.serving import Running
 
 CHAT = "/v1/chat/completions"
 ASKED: dict[str, Any] = {

@@ -10,8 +10,9 @@ from quire.config import EngineConfig
 from quire.engine.assembly import assemble
 from quire.engine.async_engine import AsyncEngine
 from quire.server.page_files import PAGE_FILES, STATIC
+from tests.patience import wait_until
 from tests.server.browser import Tab, ask, shot
-from tests.server.serving import Running, running, wait_until
+from tests.server.serving import Running, running
 
 pytestmark = pytest.mark.browser
 

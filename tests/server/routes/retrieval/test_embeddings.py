@@ -13,8 +13,9 @@ from quire.errors import ModelLoadError
 from quire.retrieval.neural.embedder import Embedder
 from quire.retrieval.neural.reranker import Reranker
 from tests.models.tiny_encoders import tiny_tokenizer, write_tiny_encoder
+from tests.patience import wait_until
 from tests.server.scripted import scripted
-from tests.server.serving import Running, wait_until
+from tests.server.serving import Running
 
 TEXTS = ["a gathering of pages", "rain", "4 sheets, folded once"]
 QUERY = "what is a quire?"

@@ -9,8 +9,9 @@ import pytest
 
 from quire import Collection
 from quire.server.retrieval import served
+from tests.patience import wait_until
 from tests.server.scripted import scripted
-from tests.server.serving import Running, wait_until
+from tests.server.serving import Running
 
 ALL = "/v1/collections"
 NOTES = f"{ALL}/notes"

@@ -9,9 +9,10 @@ from quire import Collection
 from quire.cache.heat import BlockHeat
 from quire.engine.async_engine import AsyncEngine
 from tests.fakes import fake_engine
+from tests.patience import wait_until
 from tests.rag.chunks import ORNE
 from tests.server.scripted import scripted
-from tests.server.serving import running, wait_until
+from tests.server.serving import running
 
 PROMPT = list(range(10, 23))
 """Three full blocks of 4, and one token."""
