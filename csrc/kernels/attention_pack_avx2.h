@@ -10,6 +10,7 @@
 #include <new>
 
 #include "kernels/attention_pack.inl.h"
+#include "kernels/quantized_rows.inl.h"
 #include "kernels/simd_avx2.h"
 
 namespace quire {
@@ -36,13 +37,9 @@ struct WholeRow {
   int32_t total;  // of all words
 
   QUIRE_INLINE void round(const float* from) {
-    using V = Simd<Isa::kAvx2>;
-    auto largest = V::zero();
-    for (int64_t i = 0; i < kSize; i += 8) {
-      largest = V::max(largest, _mm256_andnot_ps(V::set(-0.0f), V::load(from + i)));
-    }
-    scale = V::max_of(largest) / 32767.0f;
-    const auto factor = V::set(scale > 0.0f ? 1.0f / scale : 0.0f);
+    const float largest = largest_magnitude<Isa::kAvx2>(from, kSize);
+    scale = largest / 32767.0f;
+    const auto factor = _mm256_set1_ps(whole_factor(32767.0f, largest));
     __m256i sums = _mm256_setzero_si256();
     for (int64_t i = 0; i < kSize; i += 16) {
       _mm256_store_si256((__m256i*)(word + i), round_to_words(from + i, factor, sums));

@@ -16,7 +16,7 @@ QUIRE_INLINE void store_row(const KvCache& cache, const T* x, std::byte* row) {
     return;
   }
   const float largest = largest_magnitude<I>(x, cache.head_dim), scale = largest / 127.0f;
-  round_to_int8<I>(x, largest > 0.0f ? 127.0f / largest : 0.0f, cache.head_dim, reinterpret_cast<int8_t*>(row));
+  round_to_int8<I>(x, whole_factor(127.0f, largest), cache.head_dim, reinterpret_cast<int8_t*>(row));
   std::memcpy(row + cache.head_dim, &scale, sizeof(scale));
 }
 

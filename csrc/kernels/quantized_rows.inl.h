@@ -21,6 +21,12 @@ QUIRE_INLINE float largest_magnitude(const T* x, int64_t size) {
   return V::max_of(largest);
 }
 
+// What makes numbers of magnitudes up to `largest` whole ones up to `levels`: 0 where they are too small to have one.
+QUIRE_INLINE float whole_factor(float levels, float largest) {
+  const float factor = levels / largest;
+  return std::isfinite(factor) ? factor : 0.0f;
+}
+
 // q[i] = round(x[i] · factor), which must fit into int8.
 template <Isa I, class T>
 QUIRE_INLINE void round_to_int8(const T* x, float factor, int64_t size, int8_t* q) {
@@ -37,7 +43,7 @@ void quantize_rows(const void* x, DType dtype, int64_t inputs, int64_t begin, in
       int8_t* q = to.q + r * to.width;
       const float largest = largest_magnitude<I>(row, inputs);
       to.scales[r] = largest / 127.0f;
-      round_to_int8<I>(row, largest > 0.0f ? 127.0f / largest : 0.0f, inputs, q);
+      round_to_int8<I>(row, whole_factor(127.0f, largest), inputs, q);
       std::fill(q + inputs, q + to.width, int8_t{0});
       if (to.words) std::copy_n(q, to.width, to.words + r * to.width);
       const int64_t groups = to.width / to.group;

@@ -98,6 +98,12 @@ def test_zeros_stay_zeros(isa: str) -> None:
     assert not kernels.linear_int4(x, kernels.quantize_int4(weight)).any()
 
 
+def test_rows_too_small_for_a_scale_become_zeros(isa: str) -> None:
+    x, weight = torch.full((2, 64), 1e-38), torch.ones(5, 64)
+    assert not kernels.linear_int8(x, kernels.quantize_int8(weight)).any()
+    assert not kernels.linear_int4(x, kernels.quantize_int4(weight)).any()
+
+
 def test_no_rows(isa: str) -> None:
     weight = torch.randn(5, 64)
     assert kernels.linear(torch.empty(0, 64), weight).shape == (0, 5)
