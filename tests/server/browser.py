@@ -72,6 +72,10 @@ class Tab:
                 return told["result"]
 
     def open(self, url: str) -> None:
+        """By way of nowhere: what the page before still complained of, whose server may be gone, is not this one's."""
+        self.do("Page.navigate", url="about:blank")
+        self.wait("location.href === 'about:blank' && document.readyState === 'complete'")
+        self.problems.clear()
         self.do("Page.navigate", url=url)
         self.wait("document.readyState === 'complete'")
 

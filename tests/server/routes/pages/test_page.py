@@ -19,6 +19,11 @@ pytestmark = pytest.mark.browser
 ANSWER = "document.querySelector('.message.assistant:last-child > div').textContent"
 IS_DONE = "document.querySelector('.message.assistant:last-child footer') !== null"
 
+IS_AT_END = """(() => {
+  const log = document.getElementById('messages'), foot = log.querySelector('.message:last-child footer');
+  return foot.getBoundingClientRect().bottom <= log.getBoundingClientRect().bottom;
+})()"""
+
 
 @pytest.fixture(scope="module")
 def server(model_path: Path) -> Iterator[Running]:
@@ -32,18 +37,17 @@ def server(model_path: Path) -> Iterator[Running]:
 @pytest.fixture
 def page(server: Running, browser: Tab) -> Iterator[Tab]:
     """Opened anew, with the key of this tab."""
-    browser.problems.clear()
     browser.open(f"{server.url}/")
     browser.evaluate("sessionStorage.setItem('key', 'one')")
     browser.open(f"{server.url}/")
     browser.wait("document.getElementById('model').textContent === 'tiny'")
-    browser.problems.clear()
     yield browser
     assert browser.problems == []
 
 
 def test_a_question_is_typed_and_its_answer_streams_in(server: Running, page: Tab, tmp_path: Path) -> None:
     page.evaluate("document.getElementById('temperature').value = 0; document.getElementById('max-tokens').value = 12")
+    page.evaluate("document.getElementById('messages').style.maxHeight = '120px'")  # too low for all of it
     assert page.evaluate("document.activeElement.id") == "question"
     asked = []
     for text in ("hello world", "<b>one</b> & two"):
@@ -57,6 +61,7 @@ def test_a_question_is_typed_and_its_answer_streams_in(server: Running, page: Ta
         assert page.evaluate("document.querySelector('.message.assistant:last-child footer').textContent").startswith(
             f"{expected['usage']['prompt_tokens']} tokens in"
         )
+        assert page.evaluate(IS_AT_END)
         asked.append({"role": "assistant", "content": said})
     assert page.evaluate("document.querySelectorAll('.message b').length") == 0
     shot(page, "chat", tmp_path)

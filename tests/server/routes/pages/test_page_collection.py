@@ -34,7 +34,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, Sc
 @pytest.fixture
 def page(pair: tuple[Running, ScriptedEngine], browser: Tab) -> Iterator[Tab]:
     """With the collection chosen, as a user of the keyboard chooses it."""
-    browser.problems.clear()
     browser.open(f"{pair[0].url}/")
     browser.wait("document.getElementById('collection').options.length === 2")
     browser.evaluate("document.getElementById('collection').focus()")

@@ -8,9 +8,20 @@ const byId = (id) => document.getElementById(id);
 const messages = byId("messages"), question = byId("question"), problem = byId("problem");
 let conversation = [], running = null;
 
+function showEnd() {
+  messages.scrollTop = messages.scrollHeight;
+}
+
 function add(element) {
   messages.append(element);
-  messages.scrollTop = messages.scrollHeight;
+  showEnd();
+}
+
+// What makes the log longer: who reads its end stays there, who has scrolled up is left in peace.
+function growing(change) {
+  const follows = messages.scrollHeight - messages.scrollTop - messages.clientHeight < 40;
+  change();
+  if (follows) showEnd();
 }
 
 function spoken(text) {
@@ -44,18 +55,18 @@ async function fill(answer, asked, signal) {
     for await (const event of stream("/v1/chat/completions", body(asked), signal)) {
       usage = event.usage ?? usage;
       const delta = event.choices[0]?.delta ?? {};
-      if (delta.reasoning_content) answer.think(delta.reasoning_content);
+      if (delta.reasoning_content) growing(() => answer.think(delta.reasoning_content));
       if (!delta.content) continue;
       first ??= performance.now();
-      const follows = messages.scrollHeight - messages.scrollTop - messages.clientHeight < 40;
-      answer.say(delta.content, delta.citations);
+      growing(() => answer.say(delta.content, delta.citations));
       said.content += delta.content;
-      if (follows) messages.scrollTop = messages.scrollHeight;
     }
   } finally {
     asked.push(said);
   }
-  if (usage) answer.end(counted(usage, first === null ? null : first - begin, performance.now() - begin));
+  if (!usage) return;
+  const words = counted(usage, first === null ? null : first - begin, performance.now() - begin);
+  growing(() => answer.end(words));
 }
 
 function counted(usage, firstMs, wholeMs) {
