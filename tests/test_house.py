@@ -4,7 +4,9 @@ import ast
 import re
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,23 @@ def test_no_source_file_is_longer_than_one_idea() -> None:
         str(path): text.count("\n") for path, text in text_files("src/*.py", "csrc") if "_generated" not in path.parts
     }
     assert {path: lines for path, lines in long.items() if lines > MAX_LINES} == {}
+
+
+def test_a_native_room_holds_at_most_nine_ideas() -> None:
+    ideas: defaultdict[Path, set[str]] = defaultdict(set)
+    for path, _ in text_files("csrc"):
+        ideas[path.parent].add(re.sub(r"_(avx2|avx512|portable)$", "", path.name.partition(".")[0]))
+    assert {str(room): sorted(names) for room, names in ideas.items() if len(names) > 9} == {}
+
+
+def test_native_rooms_include_each_other_one_way_and_only_bindings_know_python() -> None:
+    included: defaultdict[str, set[str]] = defaultdict(set)
+    for path, text in text_files("csrc"):
+        room = path.relative_to("csrc").parent
+        rooms = {Path(name).parent for name in re.findall(r'#include "(.+)"', text)}
+        included[str(room)] |= {str(other) for other in rooms - {room}}
+        assert room.parts[:1] == ("bindings",) or "nanobind" not in text, path
+    TopologicalSorter(included).prepare()  # a CycleError names the rooms
 
 
 def test_nothing_that_runs_what_it_reads() -> None:

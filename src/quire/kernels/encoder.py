@@ -31,8 +31,8 @@ FASTEST_STORED = torch.bfloat16
 
 @dataclass(frozen=True, slots=True)
 class PackedWeight:
-    """Weights [outputs, inputs] in the layout of the instruction set in use (csrc/kernels/linear_packed.h). It is of
-    this process: never kept on disk."""
+    """Weights [outputs, inputs] in the layout of the instruction set in use (csrc/kernels/encoder/linear_packed.h). It
+    is of this process: never kept on disk."""
 
     data: Tensor  # uint8
     outputs: int

@@ -3,8 +3,8 @@
 Activations are quantised to int8 inside the product, each row by its own largest value, so a request's numbers do not
 depend on what else is in the batch. Knows nothing of models and files.
 
-Invariant: one packed copy serves every batch size; its layout is described in csrc/kernels/linear_int8.h and _int4.h
-and is the same on every machine, so it may be kept on disk.
+Invariant: one packed copy serves every batch size; its layout is described in linear_int8.h and linear_int4.h of
+csrc/kernels/linear and is the same on every machine, so it may be kept on disk.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """A token for every row of logits on a CPU, drawn from what the filters leave of its distribution.
 
 Knows nothing of sequences and of where uniform numbers come from. The filters and their order are those of
-csrc/kernels/sampling.h.
+csrc/kernels/sampling/sampling.h.
 
 Shapes: R rows, V vocabulary.
 """

@@ -1,8 +1,8 @@
 """From text to the terms that are indexed: lower-case, split into words, drop stop words, stem.
 
-The splitting is native (csrc/retrieval/word_splitter.h), by a table of character classes made here from Unicode's
-categories; texts in Han, Kana and Hangul become pairs of characters. What happens to a word happens once per distinct
-word: the index remembers which term it became. Knows nothing of the index.
+The splitting is native (csrc/retrieval/inverted_index/word_splitter.h), by a table of character classes made here from
+Unicode's categories; texts in Han, Kana and Hangul become pairs of characters. What happens to a word happens once per
+distinct word: the index remembers which term it became. Knows nothing of the index.
 """
 
 import json

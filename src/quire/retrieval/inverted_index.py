@@ -44,7 +44,7 @@ class InvertedIndexStats:
 class InvertedIndex:
     """An index of words.
 
-    variant    of BM25: lucene, robertson, atire, bm25+ or bm25l (csrc/retrieval/bm25.h has the formulas)
+    variant    of BM25: lucene, robertson, atire, bm25+ or bm25l (csrc/retrieval/postings/bm25.h has the formulas)
     k1         how soon more of the same word stops counting; 0: at once
     b          how much long documents are held back; 0: not at all, 1: in full
     delta      the least that a word counts in a long document (bm25+ and bm25l; 1.0 and 0.5 unless given)
