@@ -12,18 +12,16 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from quire.cache.token_budget import TokenBudget
+from quire.engine.in_flight import InFlight
 from quire.engine.memory_guard import MemoryGuard
-from quire.engine.outputs import EmbeddingOutput, EngineStats, Output, OutputKind, RequestMetrics, RequestOutput
+from quire.engine.outputs import EngineStats, Output, OutputKind
 from quire.engine.prompts import PreparedRequest, Prompt, RequestChecker
-from quire.engine.requests import Generation, RequestState
+from quire.engine.requests import RequestState
 from quire.engine.runner import ModelRunner, StepResult
 from quire.engine.sampler import Sampler, SamplerOutput, TokenLogprobs
 from quire.engine.token_account import TokenAccount
-from quire.errors import CapacityError, EngineClosedError, InvalidRequestError, shown
+from quire.errors import CapacityError, EngineClosedError
 from quire.models.tokenizer import Tokenizer
 from quire.sampling_params import SamplingParams
 from quire.scheduling.scheduler import ScheduledBatch, Scheduler
@@ -33,8 +31,6 @@ log = logging.getLogger(__name__)
 
 _States = dict[str, RequestState]
 _Failures = dict[str, tuple[RequestState, Exception]]
-
-_NOTHING = np.empty(0, dtype=np.float32)
 
 
 class LLMEngine:
@@ -58,17 +54,22 @@ class LLMEngine:
         self.budget = budget
         """What requests and the KV cache hold, and may hold; admission reserves here under a request's id."""
         self._account = TokenAccount(budget, scheduler.blocks)
+        self._in_flight = InFlight(
+            scheduler,
+            runner,
+            sampler,
+            self._account,
+            tokenizer,
+            stop_ids=checker.stop_ids,
+            next_seq_id=next_seq_id,
+            clock=clock,
+        )
         self._runner = runner
-        self._sampler = sampler
         self._checker = checker
-        self._next_seq_id = next_seq_id
         self._clock = clock
         self._on_close = on_close
         self._memory_guard = memory_guard
         self._block_limits = (min_num_blocks, scheduler.blocks.num_blocks)
-        self._requests: dict[str, RequestState] = {}
-        self._generations: dict[int, Generation] = {}
-        self._embeddings: dict[str, Sequence] = {}
         self._counters = dict.fromkeys(("steps", "prefill", "decode", "cached", "preemptions"), 0)
 
     # ── requests ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -94,36 +95,16 @@ class LLMEngine:
         when the budget of tokens has no room for it. `on_start` is called within the step that makes its first token,
         whether an output is due then or not."""
         prepared = prompt if isinstance(prompt, PreparedRequest) else self.prepare(prompt, params)
-        seq = self._new_sequence(request_id, prepared)
-        state = RequestState(request_id, prepared.text, prepared.token_ids, prepared.params, output_kind, on_start)
-        state.metrics = RequestMetrics(arrival_s=seq.arrival_s)
-        self._requests[request_id] = state
-        try:
-            self._open_generation(state, seq)
-            self._sampler.add(seq, prepared.grammar, prepared.bad_words)
-            self.scheduler.add(seq, seq.arrival_s)
-        except Exception:
-            self.abort(request_id)
-            raise
+        self._in_flight.add(request_id, prepared, output_kind, on_start)
 
     def add_embedding(self, request_id: str, prompt: Prompt | PreparedRequest) -> None:
         """Queues a text to be embedded: the model's last hidden state, at unit length."""
         prepared = prompt if isinstance(prompt, PreparedRequest) else self.prepare_embedding(prompt)
-        seq = self._new_sequence(request_id, prepared, is_pooling=True)
-        self._embeddings[request_id] = seq
-        self.scheduler.add(seq, seq.arrival_s)
+        self._in_flight.add_embedding(request_id, prepared)
 
     def abort(self, request_ids: str | Iterable[str]) -> None:
         """Ends requests wherever they are; unknown ids are ignored. Nothing more comes of them."""
-        for request_id in [request_ids] if isinstance(request_ids, str) else list(request_ids):
-            embedding, state = self._embeddings.get(request_id), self._requests.get(request_id)
-            if embedding is not None:
-                self._close(embedding, FinishReason.ABORT)
-            for generation in state.generations if state else ():
-                if not generation.seq.is_finished:
-                    self._close(generation.seq, FinishReason.ABORT)
-            self._leave(request_id)
-        self._account.observe()
+        self._in_flight.abort([request_ids] if isinstance(request_ids, str) else request_ids)
 
     @property
     def max_model_len(self) -> int:
@@ -154,9 +135,11 @@ class LLMEngine:
         except EngineClosedError:  # no step can be run any more
             raise
         except Exception as error:
-            sequences = self._may_be_planned() if batch is None else [*batch.sequences, *batch.samples]
+            sequences = self._in_flight.may_be_planned() if batch is None else [*batch.sequences, *batch.samples]
             log.exception("a step of %d sequences failed", len(sequences))
-            return self._fail(sequences, error)
+            outputs = self._in_flight.fail(sequences, error)
+            self.scheduler.blocks.reset()  # what the step promised to the block index was not computed
+            return outputs
         self.scheduler.complete(batch)
         now_s = self._clock()
         self._count(batch, now_s - started_s)
@@ -182,7 +165,7 @@ class LLMEngine:
 
     def close(self) -> None:
         """Aborts everything and gives the model and its cache back."""
-        self.abort([*self._requests, *self._embeddings])
+        self.abort(self._in_flight.ids)
         self._on_close()
 
     def stats(self) -> EngineStats:
@@ -201,25 +184,19 @@ class LLMEngine:
 
     def check_invariants(self) -> None:
         self.scheduler.check_invariants()
-        alive = {seq.seq_id for seq in (*self.scheduler.running.values(), *self.scheduler.waiting())}
-        assert alive == self._generations.keys() | {seq.seq_id for seq in self._embeddings.values()}
-        self._account.check_invariants(self._requests.keys() | self._embeddings.keys())
-        for state in self._requests.values():
-            unfinished = [g for g in state.generations if not g.seq.is_finished]
-            unforked = sum(g.seq.num_forks for g in unfinished)
-            assert len(unfinished) + unforked == state.num_unfinished > 0, state.request_id
+        self._in_flight.check_invariants()
 
     # ── the parts of a step ────────────────────────────────────────────────────────────────────────────────────────
 
     def _plan(self, now_s: float) -> ScheduledBatch:
         batch = self.scheduler.schedule(now_s)
         for parent, child in batch.forks:
-            self._follow_fork(parent, child)
+            self._in_flight.fork(parent, child)
         return batch
 
     def _collect(self, batch: ScheduledBatch, result: StepResult, now_s: float) -> list[Output]:
         for seq_id, (position, scores) in result.prompt_logprobs.items():
-            self._add_prompt_logprobs(self._generations[seq_id].seq, position, scores)
+            self._add_prompt_logprobs(self._in_flight.generations[seq_id].seq, position, scores)
         touched, failed = self._take_up(batch.samples, result.sampled, now_s)
         outputs: list[Output] = []
         for state in touched.values():
@@ -231,10 +208,10 @@ class LLMEngine:
                 if output is not None:
                     outputs.append(output)
         for seq, hidden in zip(batch.pooled, result.pooled, strict=True):
-            outputs.append(self._embed(seq, hidden.float().numpy()))
+            outputs.append(self._in_flight.embed(seq, hidden.float().numpy()))
         for request_id, (state, cause) in failed.items():
             log.error("a token of request %r could not be taken up", request_id, exc_info=cause)
-            outputs.append(self._end(state, cause))
+            outputs.append(self._in_flight.end(state, cause))
         return outputs
 
     def _take_up(self, samples: list[Sequence], sampled: SamplerOutput, now_s: float) -> tuple[_States, _Failures]:
@@ -242,7 +219,7 @@ class LLMEngine:
         why."""
         touched: _States = {}
         failed: _Failures = {}
-        generations, requests = self._generations, self._requests
+        generations, requests = self._in_flight.generations, self._in_flight.requests
         for row, (seq, token_id) in enumerate(zip(samples, sampled.token_ids, strict=True)):
             generation, state = generations[seq.seq_id], requests[seq.request_id]
             try:
@@ -256,7 +233,7 @@ class LLMEngine:
                     if (score := sampled.logprobs[row]) is not None:
                         generation.add_logprobs(score)
                 if reason is not None:
-                    self._finish(state, generation, reason, now_s)
+                    self._in_flight.finish(state, generation, reason, now_s)
                 if state.kind is not OutputKind.FINAL or reason is not None:
                     touched[seq.request_id] = state
             except Exception as error:
@@ -264,68 +241,6 @@ class LLMEngine:
         for request_id in failed:
             touched.pop(request_id, None)
         return touched, failed
-
-    def _finish(self, state: RequestState, generation: Generation, reason: FinishReason, now_s: float) -> None:
-        seq = generation.seq
-        self._close(seq, generation.finish(reason))
-        state.num_unfinished -= 1
-        if state.metrics is not None:
-            state.metrics.num_preemptions += seq.num_preemptions
-        if state.is_finished:
-            self._leave(state.request_id)
-            if state.metrics is not None:
-                state.metrics.finished_s = now_s
-
-    def _leave(self, request_id: str) -> None:
-        self._requests.pop(request_id, None)
-        self._embeddings.pop(request_id, None)
-        self._account.leave(request_id)
-
-    def _close(self, seq: Sequence, reason: FinishReason) -> None:
-        self.scheduler.finish(seq, reason)
-        self._runner.release(seq)
-        self._sampler.remove(seq.seq_id)
-        self._generations.pop(seq.seq_id, None)
-
-    def _embed(self, seq: Sequence, hidden: NDArray[np.float32]) -> EmbeddingOutput:
-        self._leave(seq.request_id)
-        self._close(seq, FinishReason.STOP)
-        norm = float(np.linalg.norm(hidden))
-        return EmbeddingOutput(seq.request_id, seq.prompt_token_ids, hidden / norm if norm else hidden)
-
-    # ── what goes wrong ────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _may_be_planned(self) -> list[Sequence]:
-        """All that a plan may have begun with, for nobody knows at whom the scheduler failed. Where it is none, the
-        next that waits: a request at which it always fails must not wait for ever."""
-        waiting = {seq.seq_id for seq in self.scheduler.waiting()}
-        live = [*(generation.seq for generation in self._generations.values()), *self._embeddings.values()]
-        return [seq for seq in live if seq.seq_id not in waiting] or self.scheduler.next_waiting()
-
-    def _fail(self, sequences: Iterable[Sequence], error: Exception) -> list[Output]:
-        """Ends the requests of a failed step. What the step promised to the block index was not computed, so the index
-        is dropped."""
-        outputs: list[Output] = []
-        for request_id in dict.fromkeys(seq.request_id for seq in sequences):
-            embedding = self._embeddings.get(request_id)
-            if embedding is None:
-                outputs.append(self._end(self._requests[request_id], error))
-            else:
-                self._leave(request_id)
-                self._close(embedding, FinishReason.ERROR)
-                outputs.append(EmbeddingOutput(request_id, embedding.prompt_token_ids, _NOTHING, error=_words(error)))
-        self.scheduler.blocks.reset()
-        return outputs
-
-    def _end(self, state: RequestState, error: Exception) -> RequestOutput:
-        """Ends a request as it stands, asking nothing of what may have failed at it."""
-        own = [generation.seq for generation in state.generations]
-        forks = [seq for seq in self.scheduler.running.values() if seq.request_id == state.request_id]
-        for seq in dict.fromkeys([*own, *forks]):  # a plan that failed has told nobody of its forks
-            if not seq.is_finished:
-                self._close(seq, FinishReason.ERROR)
-        self._leave(state.request_id)
-        return state.failure(_words(error))
 
     # ── bookkeeping ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -336,47 +251,15 @@ class LLMEngine:
             log.info("the KV cache goes from %d to %d blocks", num_blocks, wanted)
             self.resize_cache(wanted)
 
-    def _new_sequence(self, request_id: str, prepared: PreparedRequest, *, is_pooling: bool = False) -> Sequence:
-        if request_id in self._requests or request_id in self._embeddings:
-            raise InvalidRequestError(
-                f"request_id is {shown(request_id)}, which is already running; give each request its own.",
-                param="request_id",
-            )
-        self._account.enter(request_id, prepared)
-        return Sequence(
-            self._next_seq_id(),
-            request_id,
-            prepared.token_ids,
-            prepared.params,
-            max_tokens=prepared.max_tokens,
-            arrival_s=self._clock(),
-            cache_salt=prepared.cache_salt,
-            is_pooling=is_pooling,
-        )
-
-    def _open_generation(self, state: RequestState, seq: Sequence) -> None:
-        generation = Generation(
-            seq,
-            self.tokenizer,
-            stop_ids=self._checker.stop_ids(seq.params),
-            is_streaming=state.kind is not OutputKind.FINAL,
-        )
-        state.generations.append(generation)
-        self._generations[seq.seq_id] = generation
-
-    def _follow_fork(self, parent: Sequence, child: Sequence) -> None:
-        self._sampler.fork(parent, child)
-        self._open_generation(self._requests[child.request_id], child)
-
     def _add_prompt_logprobs(self, seq: Sequence, position: int, scores: list[TokenLogprobs]) -> None:
         """A preempted prompt is computed again from its start; what was scored before is scored anew, not twice."""
-        known = self._requests[seq.request_id].prompt_logprobs
+        known = self._in_flight.requests[seq.request_id].prompt_logprobs
         if known is not None:
             known[position : position + len(scores)] = scores
 
     def _note_first_token(self, seq: Sequence, now_s: float) -> None:
         seq.first_token_s = now_s
-        state = self._requests[seq.request_id]
+        state = self._in_flight.requests[seq.request_id]
         metrics = state.metrics
         if metrics is not None and metrics.first_token_s is None:
             self._account.computed(seq.request_id)
@@ -393,7 +276,3 @@ class LLMEngine:
         self._counters["decode"] += num_decode
         self._counters["preemptions"] += len(batch.preempted)
         self.scheduler.policy.observe(num_prefill, num_decode, step_s)
-
-
-def _words(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

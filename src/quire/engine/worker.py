@@ -121,16 +121,25 @@ class WorkerGroup:
         self._meeting = tempfile.TemporaryDirectory(prefix="quire-")
         self.rendezvous = f"file://{self._meeting.name}/rendezvous"
         self._processes: list[subprocess.Popen[bytes]] = []
-        ends: list[socket.socket] = []
-        for rank in range(1, size):
-            spec = WorkerSpec(model, dtype, quantization, cache, revision, rank, size, self.rendezvous, num_threads)
-            ours, theirs = socket.socketpair()
-            with theirs:
-                command = [sys.executable, "-m", "quire.engine.worker", str(theirs.fileno())]
-                self._processes.append(subprocess.Popen(command, pass_fds=[theirs.fileno()]))
-            ends.append(ours)
-            Sender([ours]).send(_encode(spec))
-        self._sender = Sender(ends)
+        self._ends: list[socket.socket] = []
+        self._sender = Sender(self._ends)
+        try:
+            for rank in range(1, size):
+                spec = WorkerSpec(model, dtype, quantization, cache, revision, rank, size, self.rendezvous, num_threads)
+                self._start(spec)
+        except BaseException:
+            for process in self._processes:  # which would wait at the rendezvous for the rank that does not come
+                process.kill()
+            self.close()
+            raise
+
+    def _start(self, spec: WorkerSpec) -> None:
+        ours, theirs = socket.socketpair()
+        self._ends.append(ours)
+        with theirs:
+            command = [sys.executable, "-m", "quire.engine.worker", str(theirs.fileno())]
+            self._processes.append(subprocess.Popen(command, pass_fds=[theirs.fileno()]))
+        Sender([ours]).send(_encode(spec))
 
     def send(self, message: Begin | Step | Resize) -> None:
         self._sender.send(_encode(message))
@@ -142,6 +151,7 @@ class WorkerGroup:
                 process.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait()
         self._meeting.cleanup()
 
 
