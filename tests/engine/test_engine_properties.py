@@ -1,6 +1,7 @@
 """Whatever is added, stepped, aborted, forked and preempted: every token follows from its own context, the invariants
 hold after each step, and at the end no block is held."""
 
+import itertools
 import random
 
 import pytest
@@ -31,6 +32,7 @@ class EngineMachine(RuleBasedStateMachine):
             max_num_batched_tokens=chunk,
             enable_prefix_caching=caching,
             scheduling_policy=policy,
+            clock=itertools.count(0.0, 0.01).__next__,  # else a slow machine would order requests anew
         )
         self.count = 0
         self.alive: dict[str, tuple[list[int], SamplingParams]] = {}
