@@ -2,6 +2,9 @@
 
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+
 #include "kernels/attention/kv_store.inl.h"
 #include "kernels/rows/norm.inl.h"
 #include "kernels/rows/qkv.h"
@@ -12,10 +15,19 @@ namespace quire {
 template <Isa I, class T>
 QUIRE_INLINE void norm_heads(T* x, const void* weight, int64_t heads, int64_t head_dim, float eps) {
   if (!weight) return;
-  for (int64_t h = 0; h < heads; ++h) {
-    T* head = x + h * head_dim;
-    const float scale = 1.0f / std::sqrt(sum_of_squares<I>(head, head_dim) / static_cast<float>(head_dim) + eps);
-    scale_row<I>(head, static_cast<const T*>(weight), head, head_dim, scale);
+  // Sums of several heads first: a core works on them at once, where it would wait for each before scaling its head.
+  constexpr int64_t kTogether = 8;
+  for (int64_t first = 0; first < heads; first += kTogether) {
+    const int64_t count = std::min(kTogether, heads - first);
+    T* head = x + first * head_dim;
+    float scales[kTogether];
+    for (int64_t h = 0; h < count; ++h) {
+      const float mean = sum_of_squares<I>(head + h * head_dim, head_dim) / static_cast<float>(head_dim);
+      scales[h] = 1.0f / std::sqrt(mean + eps);
+    }
+    for (int64_t h = 0; h < count; ++h) {
+      scale_row<I>(head + h * head_dim, static_cast<const T*>(weight), head + h * head_dim, head_dim, scales[h]);
+    }
   }
 }
 

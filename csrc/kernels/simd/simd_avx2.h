@@ -19,13 +19,16 @@ struct Simd<Isa::kAvx2> {
   static QUIRE_INLINE F widen_bf16(__m128i x) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(x), 16));
   }
-  static QUIRE_INLINE __m128i narrow_bf16(F a) {
+  // The upper half of each lane is a as bfloat16.
+  static QUIRE_INLINE __m256i round_bf16(F a) {
     const __m256i bits = _mm256_castps_si256(a);
     const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-    __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+    const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
     const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q));
-    rounded = _mm256_blendv_epi8(rounded, _mm256_or_si256(bits, _mm256_set1_epi32(0x400000)), is_nan);
-    const __m256i top = _mm256_srli_epi32(rounded, 16);
+    return _mm256_blendv_epi8(rounded, _mm256_or_si256(bits, _mm256_set1_epi32(0x400000)), is_nan);
+  }
+  static QUIRE_INLINE __m128i narrow_bf16(F a) {
+    const __m256i top = _mm256_srli_epi32(round_bf16(a), 16);
     return _mm_packus_epi32(_mm256_castsi256_si128(top), _mm256_extracti128_si256(top, 1));
   }
   static QUIRE_INLINE __m128i narrow_half(F a) { return _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT); }
@@ -63,7 +66,9 @@ struct Simd<Isa::kAvx2> {
 
   template <class T>
   static QUIRE_INLINE F round_to(F a) {
-    if constexpr (std::is_same_v<T, BFloat16>) return widen_bf16(narrow_bf16(a));
+    if constexpr (std::is_same_v<T, BFloat16>) {
+      return _mm256_castsi256_ps(_mm256_and_si256(round_bf16(a), _mm256_set1_epi32(static_cast<int>(0xffff0000))));
+    }
     if constexpr (std::is_same_v<T, Half>) return _mm256_cvtph_ps(narrow_half(a));
     return a;
   }
