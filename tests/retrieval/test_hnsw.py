@@ -301,6 +301,26 @@ def test_a_saved_index_answers_as_before_and_can_grow(tmp_path: Path, dtype) -> 
     assert [entry.name for entry in tmp_path.iterdir()] == ["index"]
 
 
+def test_indexes_saved_to_one_path_at_once_leave_one_of_them_whole(tmp_path: Path) -> None:
+    path, failures = tmp_path / "index", []
+
+    def save(index: HNSW) -> None:
+        try:
+            for _ in range(20):
+                index.save(path)
+        except BaseException as error:
+            failures.append(error)
+
+    savers = [threading.Thread(target=save, args=(built(count=count),)) for count in (200, 300)]
+    for saver in savers:
+        saver.start()
+    for saver in savers:
+        saver.join()
+    assert not failures
+    assert len(HNSW.load(path)) in (200, 300)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["index"]
+
+
 def test_loading_maps_the_file(tmp_path: Path) -> None:
     vectors = clustered(20_000, 64)
     index = HNSW(64, ef_construction=20, M=8)

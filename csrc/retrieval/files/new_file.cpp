@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <system_error>
@@ -10,11 +11,17 @@
 namespace quire::retrieval {
 namespace {
 
+// Of this file alone, whoever else writes to the same path meanwhile.
+std::string temporary_name(const std::string& path) {
+  static std::atomic<uint64_t> count{0};
+  return path + ".new." + std::to_string(::getpid()) + "." + std::to_string(count.fetch_add(1));
+}
+
 [[noreturn]] void fail(const std::string& path) { throw std::system_error(errno, std::generic_category(), path); }
 
 }  // namespace
 
-NewFile::NewFile(const std::string& path) : target_(path), path_(path + ".new." + std::to_string(::getpid())) {
+NewFile::NewFile(const std::string& path) : target_(path), path_(temporary_name(path)) {
   file_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (file_ < 0) fail(path_);
 }

@@ -178,7 +178,7 @@ def test_a_database_that_is_none_any_more(place) -> None:
 def test_what_a_crash_leaves_behind_is_harmless_and_goes(place) -> None:
     segments = place / "segments"
     named = set(segments.iterdir())
-    ours = [segments / "dense-0123456789abcdef", segments / "words-0123456789abcdef.new.77"]
+    ours = [segments / "dense-0123456789abcdef", segments / "words-0123456789abcdef.new.77.0"]
     others = [segments / "notes.txt", place / "letter"]
     for path in (*ours, *others):
         path.write_bytes(b"half of a segm")

@@ -22,7 +22,7 @@ from quire.retrieval.store.tables.rows import Segment
 
 DENSE, WORDS = KINDS = ("dense", "words")
 FOLDER = "segments"
-_OURS = re.compile(rf"({DENSE}|{WORDS})-[0-9a-f]{{16}}(\.new\.\d+)?")
+_OURS = re.compile(rf"({DENSE}|{WORDS})-[0-9a-f]{{16}}(\.new\.\d+\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
