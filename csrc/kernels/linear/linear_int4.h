@@ -13,8 +13,8 @@
 #include <cstdint>
 
 #include "cpu_features.h"
-#include "kernels/linear/quantized_rows.h"
 #include "kernels/simd/dtype.h"
+#include "kernels/linear/quantized_rows.h"
 
 namespace quire {
 
@@ -42,10 +42,6 @@ struct LinearInt4 {
 };
 
 void linear_int4(const LinearInt4& args);
-
-// Panels that one row is multiplied by in turns: a core with AVX2 alone reads memory faster along several streams.
-template <Isa I>
-constexpr int64_t kPanelsInTurns = I == Isa::kAvx2 ? 4 : 1;
 
 // Bytes of one group of a panel.
 inline int64_t int4_group_bytes(int64_t group) { return 64 * (group / 2 + 2); }

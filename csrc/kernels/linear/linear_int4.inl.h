@@ -133,73 +133,11 @@ QUIRE_INLINE void int4_tile(const LinearInt4& args, const QuantizedRows& rows, i
   }
 }
 
-// acc[n] += a · (vector n of b) over kUnits units, of which Nibbles can hold the sums. The row stays in registers.
-template <class Ops, int kUnits, int kVectors>
-QUIRE_INLINE void multiply_row(const uint32_t* a, const uint32_t* b, typename Ops::Acc (&acc)[kVectors]) {
-  decltype(Ops::broadcast(a)) row[2 * kUnits];
-#pragma GCC unroll 8
-  for (int s = 0; s < 2 * kUnits; ++s) row[s] = Ops::broadcast(a + s);
-#pragma GCC unroll 8
-  for (int n = 0; n < kVectors; ++n) {
-    typename Ops::Nibbles sums = {};
-#pragma GCC unroll 8
-    for (int u = 0; u < kUnits; ++u) {
-      const uint32_t* unit = b + u * kPanelColumns + n * Ops::V::kWidth;
-      sums = Ops::dot_nibbles(sums, row[2 * u], Ops::low_nibbles(unit));
-      sums = Ops::dot_nibbles(sums, row[2 * u + 1], Ops::high_nibbles(unit));
-    }
-    acc[n] = Ops::add_nibbles(acc[n], sums);
-  }
-}
-
-// One row times up to kPanelsInTurns panels, a group of each in turns.
-template <Isa I, class T>
-void int4_row(const LinearInt4& args, const QuantizedRows& rows, int64_t panel, int64_t panels) {
-  using V = Simd<I>;
-  using Ops = PanelOps<I, int8_t>;
-  constexpr int kVectors = kPanelColumns / V::kWidth, kUnits = Ops::kNibbleSteps / 2;
-  const int64_t groups = args.inputs / args.group, units = args.group / 8, group_bytes = int4_group_bytes(args.group);
-  alignas(64) float sums[kPanelsInTurns<I>][kPanelColumns] = {};
-  for (int64_t g = 0; g < groups; ++g) {
-    const auto* a = reinterpret_cast<const uint32_t*>(rows.q + g * args.group);
-    for (int64_t p = 0; p < panels; ++p) {
-      const std::byte* group = args.data + ((panel + p) * groups + g) * group_bytes;
-      const auto* b = reinterpret_cast<const uint32_t*>(group);
-      typename Ops::Acc acc[kVectors];
-      std::fill_n(acc, kVectors, Ops::set(-8 * rows.sums[g]));
-      int64_t u = 0;
-      for (; u + kUnits <= units; u += kUnits) multiply_row<Ops, kUnits>(a + 2 * u, b + u * kPanelColumns, acc);
-      for (; u < units; ++u) multiply_row<Ops, 1>(a + 2 * u, b + u * kPanelColumns, acc);
-      const Half* scales = reinterpret_cast<const Half*>(b + units * kPanelColumns);
-      for (int n = 0; n < kVectors; ++n) {
-        float* sum = sums[p] + n * V::kWidth;
-        V::store(sum, V::fma(Ops::to_float(acc[n]), V::load(scales + n * V::kWidth), V::load(sum)));
-      }
-    }
-  }
-  for (int64_t p = 0; p < panels; ++p) {
-    const int64_t first = (panel + p) * kPanelColumns, count = std::min(kPanelColumns, args.outputs - first);
-    for_vectors<I>(count, [&](int64_t i, auto n) {
-      const auto bias = args.bias ? load_n<I>(static_cast<const T*>(args.bias) + first + i, n) : V::zero();
-      const auto scaled = V::fma(V::load(sums[p] + i), V::set(rows.scales[0]), bias);
-      store_n<I>(static_cast<T*>(args.out) + first + i, scaled, n);
-    });
-  }
-}
-
 template <Isa I>
 void linear_int4_panels(const LinearInt4& args, const QuantizedRows& rows, int64_t begin, int64_t end) {
   using Ops = PanelOps<I, int8_t>;
   constexpr int64_t kAheadBytes = 8192;
   with_dtype(args.dtype, [&]<class T>(T) {
-    if constexpr (kPanelsInTurns<I> > 1) {
-      if (args.rows == 1) {
-        for (int64_t panel = begin; panel < end; panel += kPanelsInTurns<I>) {
-          int4_row<I, T>(args, rows, panel, std::min(kPanelsInTurns<I>, end - panel));
-        }
-        return;
-      }
-    }
     for (int64_t panel = begin; panel < end; ++panel) {
       if (args.rows == 1) {
         int4_tile<I, 1, Ops::num_vectors(1), T>(args, rows, panel, 0, kAheadBytes);
