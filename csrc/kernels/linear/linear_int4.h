@@ -13,8 +13,8 @@
 #include <cstdint>
 
 #include "cpu_features.h"
-#include "kernels/simd/dtype.h"
 #include "kernels/linear/quantized_rows.h"
+#include "kernels/simd/dtype.h"
 
 namespace quire {
 
